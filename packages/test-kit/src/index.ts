@@ -1,0 +1,4 @@
+export { type ListeningApp, listenApp } from './listen-app.ts';
+export { type RawResponse, rawRequest } from './raw-request.ts';
+export { type RealServer, realServer, type ServerOptions, startPostgres, startRedis } from './real-server.ts';
+export { createTestIssuer, type TestIssuer } from './test-issuer.ts';
