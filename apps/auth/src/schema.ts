@@ -1,0 +1,64 @@
+import { sql } from 'drizzle-orm';
+import { bigint, index, jsonb, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+
+export const schema = pgSchema('auth');
+
+const moment = (name: string) => timestamp(name, { withTimezone: true });
+
+/** Who may sign in; passwords are kept as argon2id hashes. */
+export const accounts = schema.table('accounts', {
+  id: uuid('id').primaryKey(),
+  username: text('username').notNull().unique(),
+  email: text('email').notNull(),
+  displayName: text('display_name').notNull(),
+  passwordHash: text('password_hash').notNull(),
+  roles: text('roles').array().notNull().default(sql`'{}'::text[]`),
+  disabledAt: moment('disabled_at'),
+  createdAt: moment('created_at').notNull().defaultNow(),
+});
+
+/** What oidc-provider remembers: every identifier is a keyed hash, every payload is sealed. */
+export const records = schema.table(
+  'records',
+  {
+    model: text('model').notNull(),
+    idHash: text('id_hash').notNull(),
+    grantHash: text('grant_hash'),
+    uidHash: text('uid_hash'),
+    payload: text('payload').notNull(),
+    consumedAt: moment('consumed_at'),
+    expiresAt: moment('expires_at'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.model, table.idHash] }),
+    index('records_grant').on(table.grantHash),
+    index('records_uid').on(table.uidHash),
+    index('records_expiry').on(table.expiresAt),
+  ],
+);
+
+/** The keys that sign tokens; the private part is sealed. */
+export const signingKeys = schema.table('signing_keys', {
+  kid: text('kid').primaryKey(),
+  publicJwk: jsonb('public_jwk').notNull(),
+  sealedPrivateJwk: text('sealed_private_jwk').notNull(),
+  createdAt: moment('created_at').notNull().defaultNow(),
+});
+
+/** The outbox of the denylist, and the authority on what is revoked. */
+export const revocations = schema.table(
+  'revocations',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    kind: text('kind', { enum: ['jti', 'gid', 'sub'] }).notNull(),
+    value: text('value').notNull(),
+    notBefore: bigint('not_before', { mode: 'number' }),
+    expiresAt: moment('expires_at').notNull(),
+    deliveredAt: moment('delivered_at'),
+  },
+  (table) => [
+    index('revocations_value').on(table.value),
+    index('revocations_undelivered').on(table.id).where(sql`${table.deliveredAt} is null`),
+    index('revocations_expiry').on(table.expiresAt),
+  ],
+);
