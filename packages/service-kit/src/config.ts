@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+/** The environment does not fit the schema; `faults` has one line for each variable at fault, values left out. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(`invalid configuration: ${faults.join('; ')}`);
+    this.faults = faults;
+  }
+}
+
+export const PortSchema = z.coerce.number().int().min(0).max(65535);
+export const FlagSchema = z.stringbool();
+export const UrlSchema = z.url({ protocol: /^https?$/ });
+
+/** What every process reads; add to it with `.extend()`. */
+export const ProcessConfigSchema = z.object({
+  NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
+  HOST: z.string().default('127.0.0.1'),
+  PORT: PortSchema,
+  METRICS_PORT: PortSchema.optional(),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  ISSUER: UrlSchema.regex(/[^/]$/, 'must not end with a slash'),
+});
+export type ProcessConfig = z.output<typeof ProcessConfigSchema>;
+
+/**
+ * Reads the variables that the schema names, and nothing else. `NAME_FILE` gives the value of NAME as a file, and an
+ * empty variable counts as not set.
+ * @throws ConfigError that lists every fault at once
+ */
+export function loadConfig<Schema extends z.ZodObject>(
+  schema: Schema,
+  env: NodeJS.ProcessEnv,
+): z.output<Schema> {
+  const faults: string[] = [];
+  const values: Record<string, string> = {};
+  for (const name of Object.keys(schema.shape)) {
+    const file = env[`${name}_FILE`];
+    if (env[name] && file) faults.push(`${name}: set either ${name} or ${name}_FILE, not both`);
+    const value = file ? readValue(name, file, faults) : env[name];
+    if (value) values[name] = value;
+  }
+  const parsed = schema.safeParse(values);
+  for (const issue of parsed.error?.issues ?? []) {
+    const name = issue.path.join('.');
+    const missing = name in schema.shape && !(name in values);
+    if (!(missing && faults.some((fault) => fault.startsWith(`${name}_FILE`)))) {
+      faults.push(`${name}: ${missing ? 'is required' : issue.message}`);
+    }
+  }
+  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
+  return parsed.data;
+}
+
+function readValue(name: string, file: string, faults: string[]): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trimEnd();
+  } catch (error) {
+    faults.push(`${name}_FILE: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    return undefined;
+  }
+}
+
+/** Refuses, in production, what only a developer's machine may have: demo data, and an issuer without TLS. */
+export function refineForProduction<Schema extends z.ZodObject>(schema: Schema): Schema {
+  return schema.superRefine((value, context) => {
+    const config = value as Partial<ProcessConfig> & { DEMO?: boolean };
+    if (config.NODE_ENV !== 'production') return;
+    if (config.DEMO) {
+      context.addIssue({ code: 'custom', path: ['DEMO'], message: 'demo data is refused in production' });
+    }
+    if (config.ISSUER?.startsWith('http:') && !isLoopback(config.ISSUER)) {
+      context.addIssue({ code: 'custom', path: ['ISSUER'], message: 'must be https in production' });
+    }
+  });
+}
+
+function isLoopback(url: string): boolean {
+  return ['localhost', '127.0.0.1', '[::1]'].includes(new URL(url).hostname);
+}

@@ -1,0 +1,128 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { DrizzleQueryError, sql } from 'drizzle-orm';
+import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres';
+import { migrate as migratePostgres } from 'drizzle-orm/node-postgres/migrator';
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
+import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
+import pg from 'pg';
+import type { EmbeddedPostgres } from './embedded-postgres.ts';
+import type { Logger } from './log.ts';
+
+/** Drizzle over a PostgreSQL server or over the embedded one: the same queries run on both. */
+export type Db = PgDatabase<PgQueryResultHKT>;
+
+export interface Database {
+  readonly db: Db;
+  /** @throws when the database does not answer */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type DatabaseSource = { url: string } | { embedded: EmbeddedPostgres };
+
+const startTimeoutMs = 30_000;
+
+/**
+ * A migrated database: waits up to 30 s for the server to come up, then runs the service's migrations under a lock,
+ * so that several processes may start at once.
+ * @param name the service; its tables live in the PostgreSQL schema of this name
+ * @param migrations the folder that drizzle-kit generated
+ */
+export async function openDatabase(
+  source: DatabaseSource,
+  { name, migrations, logger }: { name: string; migrations: URL; logger: Logger },
+): Promise<Database> {
+  const options = {
+    migrationsFolder: fileURLToPath(migrations),
+    // One bookkeeping table for each service, since services may share one database.
+    migrationsSchema: 'migrations',
+    migrationsTable: name,
+  };
+  if ('embedded' in source) {
+    const db = drizzlePglite(source.embedded.pglite);
+    await migratePglite(db, options);
+    return {
+      db,
+      ping: async () => void (await db.execute(sql`select 1`)),
+      close: async () => {},
+    };
+  }
+  const pool = new pg.Pool({
+    connectionString: source.url,
+    application_name: name,
+    max: 10,
+    connectionTimeoutMillis: 2_000,
+    idleTimeoutMillis: 30_000,
+    query_timeout: 5_000,
+    statement_timeout: 5_000,
+    lock_timeout: 3_000,
+  });
+  pool.on('error', (error) => logger.warn({ err: error }, 'lost an idle database connection'));
+  const db = drizzlePostgres(pool);
+  try {
+    await connectWithin(startTimeoutMs, pool, logger);
+    await migrateAlone(source.url, options);
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+  return {
+    db,
+    ping: async () => void (await pool.query('select 1')),
+    close: () => pool.end(),
+  };
+}
+
+async function connectWithin(timeoutMs: number, pool: pg.Pool, logger: Logger): Promise<void> {
+  const giveUpAt = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      await pool.query('select 1');
+      return;
+    } catch (error) {
+      if (!isDatabaseUnavailable(error) || performance.now() > giveUpAt) throw error;
+      logger.warn({ err: error }, 'the database is not there yet');
+      await delay(500);
+    }
+  }
+}
+
+async function migrateAlone(url: string, options: Parameters<typeof migratePostgres>[1]): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  await client.connect();
+  try {
+    await client.query(`select pg_advisory_lock(hashtext($1))`, [`gatehouse:${options.migrationsTable}`]);
+    await migratePostgres(drizzlePostgres(client), options);
+  } finally {
+    // Ending the connection gives the lock back.
+    await client.end();
+  }
+}
+
+const connectionFaults = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EPIPE',
+  'EHOSTUNREACH',
+]);
+// pg reports these without a code.
+const connectionMessages =
+  /^(timeout exceeded|Connection terminated|Query read timeout|Client has encountered)/i;
+// PostgreSQL classes: 08 connection, 53 resources, 57 operator intervention (shutdown, time-out), 55P03 lock time-out.
+const unavailableSqlState = /^(08|53|57)...$|^55P03$/;
+
+/** True when the database could not be asked at all, which is no fault of the request. */
+export function isDatabaseUnavailable(thrown: unknown): boolean {
+  const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable);
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return (
+    connectionFaults.has(code) || unavailableSqlState.test(code) || connectionMessages.test(error.message)
+  );
+}

@@ -1,0 +1,46 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { PGlite } from '@electric-sql/pglite';
+
+/** PostgreSQL inside this process, for a machine that has no server. One for all services: it takes 300 MB. */
+export interface EmbeddedPostgres {
+  readonly pglite: PGlite;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the data directory, or makes it.
+ * @param dataDirectory undefined keeps everything in memory
+ * @throws Error with one plain line when another process has the directory
+ */
+export async function openEmbeddedPostgres(dataDirectory: string | undefined): Promise<EmbeddedPostgres> {
+  const unlock = dataDirectory === undefined ? () => {} : lock(dataDirectory);
+  try {
+    const pglite = await PGlite.create(dataDirectory && join(dataDirectory, 'postgres'));
+    return {
+      pglite,
+      async close() {
+        await pglite.close();
+        unlock();
+      },
+    };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+// Two PGlite instances on one directory lose rows without a word. SQLite's lock is the kernel's: it cannot go stale.
+function lock(dataDirectory: string): () => void {
+  try {
+    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+    const database = new DatabaseSync(join(dataDirectory, 'lock.sqlite'), { timeout: 0 });
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    return () => database.close();
+  } catch (error) {
+    const reason =
+      (error as { errcode?: number }).errcode === 5 ? 'is in use by another process' : 'cannot be used';
+    throw new Error(`the data directory ${dataDirectory} ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,57 @@
+import { Router } from 'express';
+import type { Logger } from './log.ts';
+
+export interface Health {
+  /** Answers /health/live and /health/ready. */
+  readonly router: Router;
+  /** From now on /health/ready answers 503, so that balancers stop sending requests. */
+  drain(): void;
+}
+
+const checkTimeoutMs = 1000;
+
+/**
+ * Live while the process answers at all; ready while every check passes within a second.
+ * @param checks a failing one throws or rejects; its reason goes to the log, never into the answer
+ */
+export function createHealth(checks: Record<string, () => void | Promise<void>>, logger: Logger): Health {
+  const router = Router();
+  let draining = false;
+  router.get('/health/live', (_req, res) => {
+    res.set('Cache-Control', 'no-store').json({ status: 'live' });
+  });
+  router.get('/health/ready', async (_req, res) => {
+    const results = await Promise.all(
+      Object.entries(checks).map(async ([name, check]) => [name, await outcomeOf(name, check)] as const),
+    );
+    const ready = !draining && results.every(([, outcome]) => outcome === 'ok');
+    res
+      .status(ready ? 200 : 503)
+      .set('Cache-Control', 'no-store')
+      .json({
+        status: draining ? 'draining' : ready ? 'ready' : 'unready',
+        checks: Object.fromEntries(results),
+      });
+  });
+
+  async function outcomeOf(name: string, check: () => void | Promise<void>): Promise<'ok' | 'failing'> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error(`no answer in ${checkTimeoutMs} ms`)), checkTimeoutMs);
+    try {
+      await Promise.race([(async () => check())(), late]);
+      return 'ok';
+    } catch (error) {
+      logger.warn({ err: error, check: name }, 'health check failed');
+      return 'failing';
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return {
+    router,
+    drain() {
+      draining = true;
+    },
+  };
+}

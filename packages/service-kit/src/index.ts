@@ -1,0 +1,37 @@
+export {
+  ConfigError,
+  FlagSchema,
+  loadConfig,
+  PortSchema,
+  type ProcessConfig,
+  ProcessConfigSchema,
+  refineForProduction,
+  UrlSchema,
+} from './config.ts';
+export {
+  type Database,
+  type DatabaseSource,
+  type Db,
+  isDatabaseUnavailable,
+  openDatabase,
+} from './database.ts';
+export { type EmbeddedPostgres, openEmbeddedPostgres } from './embedded-postgres.ts';
+export { createHealth, type Health } from './health.ts';
+export { type Listener, listen } from './listen.ts';
+export { createLogger, type Logger } from './log.ts';
+export { createMetrics, listenMetrics, type Metrics } from './metrics.ts';
+export { createOpenApi } from './openapi.ts';
+export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';
+export { requestContext, requestIdOf } from './request-context.ts';
+export { createRouter, type Route, route } from './route.ts';
+export { type Closable, runProcess } from './run-process.ts';
+export { createServiceApp } from './service-app.ts';
+export {
+  type RunningService,
+  runService,
+  type Service,
+  type ServiceConfig,
+  ServiceConfigSchema,
+  type SharedParts,
+  startService,
+} from './start-service.ts';

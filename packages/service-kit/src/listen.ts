@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { Problem, problemBody } from './problem.ts';
+
+export interface Listener {
+  readonly server: Server;
+  readonly url: string;
+  readonly port: number;
+  /** Takes no new connection, lets requests in flight finish, and cuts what is left after `drainTimeoutMs`. */
+  close(): Promise<void>;
+}
+
+const drainTimeoutMs = 8_000;
+
+/**
+ * Serves the app with every limit of node:http set.
+ * @param port 0 takes a free one
+ * @throws Error with one plain line when the address cannot be had
+ */
+export async function listen(
+  app: RequestListener,
+  { host, port }: { host: string; port: number },
+): Promise<Listener> {
+  const server = createServer(
+    {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 10_000,
+      requestTimeout: 30_000,
+      connectionsCheckingInterval: 1_000,
+      // Longer than any caller keeps a connection unused, so that none is closed under a request on its way.
+      keepAliveTimeout: 65_000,
+      insecureHTTPParser: false,
+    },
+    app,
+  );
+  server.maxConnections = 10_000;
+  server.on('clientError', answerClientError);
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be used (${code})`;
+    throw new Error(`port ${port} on ${host} ${reason}`, { cause: error });
+  }
+  const address = server.address() as AddressInfo;
+  const hostname = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return {
+    server,
+    port: address.port,
+    url: `http://${hostname}:${address.port}`,
+    close: () => drain(server),
+  };
+}
+
+async function drain(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, 'close');
+  server.close();
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const cut = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}
+
+const clientErrorStatus: Record<string, number> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+// What the parser refuses never becomes a request, so the answer is written to the socket itself.
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  const status = clientErrorStatus[error.code ?? ''] ?? 400;
+  const body = problemBody(new Problem(status), undefined, undefined);
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  );
+}

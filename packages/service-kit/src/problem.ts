@@ -1,0 +1,96 @@
+import { STATUS_CODES } from 'node:http';
+import { AuthError } from '@gatehouse/auth-middleware';
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { isDatabaseUnavailable } from './database.ts';
+import type { Logger } from './log.ts';
+
+export interface FieldError {
+  /** A JSON pointer into the body (`#/lines/0/quantity`), or `/query/limit`, `/path/id`. */
+  pointer: string;
+  detail: string;
+}
+
+interface ProblemOptions {
+  headers?: Record<string, string>;
+  errors?: FieldError[];
+  cause?: unknown;
+}
+
+/** An answer that is not a success, as RFC 9457 problem details: throw it from anywhere below a request. */
+export class Problem extends Error {
+  override name = 'Problem';
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly errors: FieldError[] | undefined;
+  /** @param detail a sentence for the caller; never anything internal */
+  constructor(status: number, detail?: string, options: ProblemOptions = {}) {
+    super(detail ?? '', { cause: options.cause });
+    this.status = status;
+    this.headers = options.headers ?? {};
+    this.errors = options.errors;
+  }
+}
+
+/** Ends what no route took. */
+export const notFound: RequestHandler = () => {
+  throw new Problem(404, 'No such route');
+};
+
+/** The single exit of every error: logs it once and answers application/problem+json. */
+export function problemHandler(logger: Logger): ErrorRequestHandler {
+  // Express knows an error handler by its four parameters.
+  return (error, req, res, _next) => {
+    const problem = toProblem(error);
+    if (problem.status >= 500)
+      logger.error({ err: error, requestId: req.headers['x-request-id'] }, 'request failed');
+    if (res.headersSent) {
+      res.destroy();
+      return;
+    }
+    res
+      .status(problem.status)
+      .set({ 'Cache-Control': 'no-store', ...problem.headers })
+      .type('application/problem+json')
+      .send(problemBody(problem, req.originalUrl, req.headers['x-request-id']));
+  };
+}
+
+/** The JSON text of a problem, for the places that have no Express response at hand. */
+export function problemBody(
+  problem: Problem,
+  url: string | undefined,
+  requestId: string | string[] | undefined,
+): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[problem.status] ?? 'Error',
+    status: problem.status,
+    detail: problem.message || undefined,
+    instance: url?.split('?', 1)[0],
+    requestId,
+    errors: problem.errors,
+  });
+}
+
+const unavailable = 'A part of the system that this request needs is unavailable';
+
+// What body-parser's own messages say can quote the body, so each has a sentence of ours.
+const bodyFaults: Record<string, string> = {
+  'entity.parse.failed': 'The body is not valid JSON',
+  'entity.too.large': 'The body is too large',
+  'encoding.unsupported': 'The content encoding is not supported',
+  'charset.unsupported': 'The charset is not supported',
+  'request.size.invalid': 'The body does not have the length that Content-Length tells',
+  'parameters.too.many': 'The body has too many parameters',
+};
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof AuthError) return new Problem(error.status, error.message, { headers: error.headers });
+  if (isDatabaseUnavailable(error)) return new Problem(503, unavailable, { headers: { 'Retry-After': '2' } });
+  const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new Problem(status, bodyFaults[String(type)]);
+  }
+  return new Problem(500);
+}

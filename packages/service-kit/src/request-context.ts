@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import type { Request, RequestHandler } from 'express';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+const wellFormedId = /^[\w-]{8,64}$/;
+
+/**
+ * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters), writes one
+ * log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
+ */
+export function requestContext({ logger, metrics }: { logger: Logger; metrics: Metrics }): RequestHandler {
+  return (req, res, next) => {
+    const startedAt = performance.now();
+    const given = req.headers['x-request-id'];
+    const requestId = typeof given === 'string' && wellFormedId.test(given) ? given : randomUUID();
+    req.headers['x-request-id'] = requestId;
+    res.setHeader('X-Request-Id', requestId);
+    const path = req.originalUrl.split('?', 1)[0];
+    res.once('close', () => {
+      const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
+      const status = res.writableFinished ? res.statusCode : 499;
+      const route = routeOf(req);
+      metrics.observeRequest(req.method, route, status, durationMs / 1000);
+      logger.info({ requestId, method: req.method, path, route, status, durationMs }, 'request');
+    });
+    next();
+  };
+}
+
+/** The id of the request, as it is logged here and sent to every upstream. */
+export function requestIdOf(req: Request): string {
+  return String(req.headers['x-request-id']);
+}
+
+// The declared path, never the one sent: a label must not grow with what clients invent.
+function routeOf(req: Request): string {
+  const declared = req.route?.path;
+  return typeof declared === 'string' ? req.baseUrl + declared : req.baseUrl || 'unmatched';
+}

@@ -1,0 +1,53 @@
+import { ConfigError } from './config.ts';
+
+export interface Closable {
+  close(): Promise<void>;
+}
+
+const closeTimeoutMs = 10_000;
+
+/**
+ * Runs a process from its start to its exit code: 78 (EX_CONFIG) with one line a fault when the configuration is
+ * wrong, 1 with one line when the start fails, 0 after SIGINT or SIGTERM once `close` is done, 1 after a crash.
+ * @param name stands before each line
+ */
+export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Promise<Closable>): void {
+  const starting = start(process.env);
+  let stopping = false;
+
+  const stop = async (exitCode: number) => {
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => exit(1, 'did not stop in time'), closeTimeoutMs).unref();
+    try {
+      await (await starting).close();
+    } catch (error) {
+      exit(1, messageOf(error));
+    }
+    exit(exitCode);
+  };
+
+  const exit = (exitCode: number, ...lines: string[]) => {
+    for (const line of lines) process.stderr.write(`${name}: ${line}\n`);
+    process.exit(exitCode);
+  };
+
+  const crash = (error: unknown) => {
+    process.stderr.write(`${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
+    stop(1);
+  };
+
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  process.once('SIGTERM', () => stop(0));
+  process.once('SIGINT', () => stop(0));
+  starting.catch((error) => {
+    if (stopping) return;
+    if (error instanceof ConfigError) exit(78, ...error.faults);
+    else exit(1, messageOf(error));
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,43 @@
+import express, { type Express, type RequestHandler } from 'express';
+import type { Health } from './health.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { createOpenApi } from './openapi.ts';
+import { notFound, problemHandler } from './problem.ts';
+import { requestContext } from './request-context.ts';
+import { createRouter, type Route } from './route.ts';
+
+interface ServiceAppDependencies {
+  name: string;
+  description: string;
+  issuer: string;
+  routes: readonly Route[];
+  authenticate: RequestHandler;
+  health: Health;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+/** The Express app of a resource server: health, its OpenAPI document, its routes, and one exit for every error. */
+export function createServiceApp(deps: ServiceAppDependencies): Express {
+  const openApi = createOpenApi(deps.routes, {
+    title: deps.name,
+    description: deps.description,
+    issuer: deps.issuer,
+  });
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.use(requestContext(deps));
+  app.use((_req, res, next) => {
+    res.setHeader('X-Content-Type-Options', 'nosniff');
+    next();
+  });
+  app.use(deps.health.router);
+  app.get('/openapi.json', (_req, res) => {
+    res.json(openApi);
+  });
+  app.use(createRouter(deps.routes, deps.authenticate));
+  app.use(notFound);
+  app.use(problemHandler(deps.logger));
+  return app;
+}
