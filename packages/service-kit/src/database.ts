@@ -1,13 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DrizzleQueryError, sql } from 'drizzle-orm';
-import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres';
-import { migrate as migratePostgres } from 'drizzle-orm/node-postgres/migrator';
+import type { MigrationConfig } from 'drizzle-orm/migrator';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
-import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
-import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
 import pg from 'pg';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
 import type { Logger } from './log.ts';
 
 /** Drizzle over a PostgreSQL server or over the embedded one: the same queries run on both. */
@@ -20,7 +18,13 @@ export interface Database {
   close(): Promise<void>;
 }
 
-export type DatabaseSource = { url: string } | { embedded: EmbeddedPostgres };
+/** A database inside this process, as packages/embedded-postgres opens it; whoever opened it closes it. */
+export interface EmbeddedDatabase {
+  readonly db: Db;
+  migrate(config: MigrationConfig): Promise<void>;
+}
+
+export type DatabaseSource = { url: string } | { embedded: EmbeddedDatabase };
 
 const startTimeoutMs = 30_000;
 
@@ -41,8 +45,8 @@ export async function openDatabase(
     migrationsTable: name,
   };
   if ('embedded' in source) {
-    const db = drizzlePglite(source.embedded.pglite);
-    await migratePglite(db, options);
+    const { db } = source.embedded;
+    await source.embedded.migrate(options);
     return {
       db,
       ping: async () => void (await db.execute(sql`select 1`)),
@@ -60,7 +64,7 @@ export async function openDatabase(
     lock_timeout: 3_000,
   });
   pool.on('error', (error) => logger.warn({ err: error }, 'lost an idle database connection'));
-  const db = drizzlePostgres(pool);
+  const db = drizzle(pool);
   try {
     await connectWithin(startTimeoutMs, pool, logger);
     await migrateAlone(source.url, options);
@@ -89,12 +93,12 @@ async function connectWithin(timeoutMs: number, pool: pg.Pool, logger: Logger): 
   }
 }
 
-async function migrateAlone(url: string, options: Parameters<typeof migratePostgres>[1]): Promise<void> {
+async function migrateAlone(url: string, options: MigrationConfig): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
   await client.connect();
   try {
     await client.query(`select pg_advisory_lock(hashtext($1))`, [`gatehouse:${options.migrationsTable}`]);
-    await migratePostgres(drizzlePostgres(client), options);
+    await migrate(drizzle(client), options);
   } finally {
     // Ending the connection gives the lock back.
     await client.end();

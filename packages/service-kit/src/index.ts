@@ -15,7 +15,6 @@ export {
   isDatabaseUnavailable,
   openDatabase,
 } from './database.ts';
-export { type EmbeddedPostgres, openEmbeddedPostgres } from './embedded-postgres.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';

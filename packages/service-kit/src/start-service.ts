@@ -9,8 +9,7 @@ import {
   refineForProduction,
   UrlSchema,
 } from './config.ts';
-import { type Db, openDatabase } from './database.ts';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
+import { type Db, type EmbeddedDatabase, openDatabase } from './database.ts';
 import { createHealth } from './health.ts';
 import { type Listener, listen } from './listen.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -43,7 +42,7 @@ export interface Service<Config extends ServiceConfig = ServiceConfig> {
 
 /** What services in one process share; a service alone makes its own. */
 export interface SharedParts {
-  embedded: EmbeddedPostgres;
+  embedded: EmbeddedDatabase;
   denylist: DenylistReader;
   logger: Logger;
   metrics: Metrics;
@@ -91,7 +90,7 @@ export async function startService<Config extends ServiceConfig>(
     {
       database: database.ping,
       keys: () => keySet.load(),
-      denylist: () => denylist.assertFresh(),
+      denylist: () => void denylist.isRevoked({ jti: '', sub: '', iat: 0 }),
     },
     logger,
   );

@@ -2,10 +2,14 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { PGlite } from '@electric-sql/pglite';
+import type { MigrationConfig } from 'drizzle-orm/migrator';
+import { drizzle, type PgliteDatabase } from 'drizzle-orm/pglite';
+import { migrate } from 'drizzle-orm/pglite/migrator';
 
-/** PostgreSQL inside this process, for a machine that has no server. One for all services: it takes 300 MB. */
+/** PostgreSQL inside this process. One for all services, since each instance takes more than 300 MB. */
 export interface EmbeddedPostgres {
-  readonly pglite: PGlite;
+  readonly db: PgliteDatabase;
+  migrate(config: MigrationConfig): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -18,8 +22,10 @@ export async function openEmbeddedPostgres(dataDirectory: string | undefined): P
   const unlock = dataDirectory === undefined ? () => {} : lock(dataDirectory);
   try {
     const pglite = await PGlite.create(dataDirectory && join(dataDirectory, 'postgres'));
+    const db = drizzle(pglite);
     return {
-      pglite,
+      db,
+      migrate: (config) => migrate(db, config),
       async close() {
         await pglite.close();
         unlock();
@@ -31,7 +37,7 @@ export async function openEmbeddedPostgres(dataDirectory: string | undefined): P
   }
 }
 
-// Two PGlite instances on one directory lose rows without a word. SQLite's lock is the kernel's: it cannot go stale.
+// Two instances on one directory lose rows without a word. SQLite's lock is the kernel's, so it cannot go stale.
 function lock(dataDirectory: string): () => void {
   try {
     mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
