@@ -1,0 +1,43 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Revocation } from './denylist.ts';
+
+/** The names in Redis. The braces keep both on one node of a cluster. */
+export function logKeys(name: string): { stream: string; marker: string } {
+  return { stream: `{${name}}`, marker: `{${name}}:complete` };
+}
+
+/** A client that never queues and never sends a command twice: what cannot be done now fails now. */
+export function createRedisClient(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
+  const redis = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    connectTimeout: 500,
+    protocol: 2,
+    ...options,
+  });
+  // Every failure also rejects the command concerned; without a listener the event would end the process.
+  redis.on('error', () => {});
+  return redis;
+}
+
+/** One entry of the log as the fields of a stream entry. */
+export function encode(revocation: Revocation): string[] {
+  return Object.entries(revocation).flatMap(([name, value]) => [name, String(value)]);
+}
+
+/** The revocation in the fields of a stream entry, undefined when there is none. */
+export function decode(fields: readonly string[]): Revocation | undefined {
+  const entry = new Map<string, string>();
+  for (let i = 0; i + 1 < fields.length; i += 2) entry.set(String(fields[i]), String(fields[i + 1]));
+  const exp = Number(entry.get('exp') || Number.NaN);
+  const notBefore = Number(entry.get('notBefore') || Number.NaN);
+  const [jti, gid, sub] = [entry.get('jti'), entry.get('gid'), entry.get('sub')];
+  if (!Number.isFinite(exp)) return undefined;
+  if (jti) return { jti, exp };
+  if (gid) return { gid, exp };
+  if (sub && Number.isFinite(notBefore)) return { sub, notBefore, exp };
+  return undefined;
+}

@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto';
+import type { ChainableCommander } from 'ioredis';
+import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
+import { createRedisClient, encode, logKeys } from './redis-log.ts';
+
+const entriesPerTransaction = 500;
+
+export interface RedisDenylistWriterOptions {
+  url: string;
+  /** Distinguishes denylists that share a Redis. */
+  name?: string;
+  /** How long the log keeps an entry: more than the longest access-token life. Default one hour. */
+  windowSeconds?: number;
+}
+
+/**
+ * Appends to the denylist in Redis, and trims what is older than the window. A Redis that is away, frozen, full or
+ * read-only makes a call fail with DenylistUnavailable within about 150 milliseconds; nothing is queued for later.
+ * An `exp` beyond the window is a RangeError: the log would forget the entry before the token has died.
+ */
+export function createRedisDenylistWriter({
+  url,
+  name = 'gatehouse:denylist',
+  windowSeconds = 3600,
+}: RedisDenylistWriterOptions): DenylistWriter {
+  const { stream, marker } = logKeys(name);
+  const redis = createRedisClient(url, {
+    commandTimeout: 150,
+    socketTimeout: 1000,
+    retryStrategy: () => 200,
+  });
+
+  return {
+    async append(revocations) {
+      const latest = Date.now() / 1000 + windowSeconds;
+      if (revocations.some(({ exp }) => !(exp <= latest))) {
+        throw new RangeError('a revocation must expire within the window of the denylist');
+      }
+      for (let i = 0; i < revocations.length; i += entriesPerTransaction) {
+        const transaction = redis.multi();
+        for (const revocation of revocations.slice(i, i + entriesPerTransaction)) {
+          transaction.xadd(stream, '*', ...encode(revocation));
+        }
+        trim(await commit(transaction));
+      }
+    },
+    async isComplete() {
+      return (await attempt(redis.exists(marker))) === 1;
+    },
+    async markComplete() {
+      // A new value tells the readers to read the log from its start; the entry wakes them.
+      const generation = randomUUID();
+      await commit(redis.multi().set(marker, generation).xadd(stream, '*', 'complete', generation));
+    },
+    async close() {
+      redis.disconnect();
+    },
+  };
+
+  /** Runs a transaction and returns its last reply. */
+  async function commit(transaction: ChainableCommander): Promise<unknown> {
+    const replies = (await attempt(transaction.exec())) ?? [];
+    for (const [error] of replies) if (error) throw unavailable(error);
+    return replies.at(-1)?.[1];
+  }
+
+  function trim(lastId: unknown): void {
+    // The earlier of both clocks, so that neither one running fast costs an entry that still counts.
+    const now = Math.min(Date.now(), Number.parseInt(String(lastId), 10));
+    const oldest = Math.max(0, now - windowSeconds * 1000);
+    // The entries are in the log already: a trim that fails is made up for by the next.
+    redis.xtrim(stream, 'MINID', '~', oldest).catch(() => {});
+  }
+}
+
+async function attempt<T>(reply: Promise<T>): Promise<T> {
+  try {
+    return await reply;
+  } catch (error) {
+    throw unavailable(error);
+  }
+}
+
+function unavailable(cause: unknown): DenylistUnavailable {
+  return new DenylistUnavailable('Redis did not take the revocation', { cause });
+}

@@ -1,0 +1,57 @@
+import type { Revocation, TokenReference } from './denylist.ts';
+
+/** Entries outlive their tokens by this, so that a verifier with a slow clock still finds them. */
+const leewaySeconds = 60;
+
+/** The local copy: what is revoked, looked up by the three claims that can be revoked. */
+export interface RevocationIndex {
+  add(revocation: Revocation): void;
+  covers(token: TokenReference): boolean;
+  /** Forgets the entries that are past `exp` and leeway at `now` (epoch seconds), and no other. */
+  sweep(now: number): void;
+  size(): number;
+}
+
+/** An empty index. Adding an entry twice, or an older one after a newer, never makes it revoke less. */
+export function createRevocationIndex(): RevocationIndex {
+  const tokens = new Map<string, number>();
+  const grants = new Map<string, number>();
+  const subjects = new Map<string, { notBefore: number; exp: number }>();
+
+  return {
+    add(revocation) {
+      const { exp } = revocation;
+      if ('jti' in revocation) {
+        tokens.set(revocation.jti, Math.max(exp, tokens.get(revocation.jti) ?? 0));
+      } else if ('gid' in revocation) {
+        grants.set(revocation.gid, Math.max(exp, grants.get(revocation.gid) ?? 0));
+      } else {
+        const { sub, notBefore } = revocation;
+        const known = subjects.get(sub) ?? { notBefore, exp };
+        subjects.set(sub, {
+          notBefore: Math.max(notBefore, known.notBefore),
+          exp: Math.max(exp, known.exp),
+        });
+      }
+    },
+    covers({ jti, gid, sub, iat }) {
+      if (tokens.has(jti)) return true;
+      if (gid !== undefined && grants.has(gid)) return true;
+      const subject = subjects.get(sub);
+      return subject !== undefined && iat < subject.notBefore;
+    },
+    sweep(now) {
+      const oldest = now - leewaySeconds;
+      for (const [jti, exp] of tokens) if (exp < oldest) tokens.delete(jti);
+      for (const [gid, exp] of grants) if (exp < oldest) grants.delete(gid);
+      for (const [sub, { exp }] of subjects) if (exp < oldest) subjects.delete(sub);
+    },
+    size: () => tokens.size + grants.size + subjects.size,
+  };
+}
+
+/** Sweeps `index` every 30 seconds until the function returned is called; never keeps a process alive. */
+export function sweepRegularly(index: RevocationIndex): () => void {
+  const timer = setInterval(() => index.sweep(Date.now() / 1000), 30_000).unref();
+  return () => clearInterval(timer);
+}
