@@ -1,3 +1,4 @@
+export { type Browser, type Cookie, createBrowser, type Page } from './browser.ts';
 export { type ListeningApp, listenApp } from './listen-app.ts';
 export { type RawResponse, rawRequest } from './raw-request.ts';
 export { type RealServer, realServer, type ServerOptions, startPostgres, startRedis } from './real-server.ts';
