@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { type Db, Problem } from '@gatehouse/service-kit';
+import { hash, verify } from '@node-rs/argon2';
+import { eq, inArray } from 'drizzle-orm';
+import { accounts } from './schema.ts';
+
+/** Someone who may sign in, unless disabled. */
+export interface Account {
+  id: string;
+  username: string;
+  displayName: string;
+  email: string;
+  roles: string[];
+  disabled: boolean;
+}
+
+export interface NewAccount extends Readonly<Omit<Account, 'roles'>> {
+  readonly roles: readonly string[];
+  readonly password: string;
+}
+
+export interface AccountStore {
+  /**
+   * The account that these credentials are right for. Undefined for a wrong password, an unknown user and a disabled
+   * account alike, and after the same work.
+   * @throws Problem 503 when too many sign-ins wait already
+   */
+  authenticate(username: string, password: string): Promise<Account | undefined>;
+  /** The account with this id, disabled ones too. */
+  find(id: string): Promise<Account | undefined>;
+  /** Afterwards each of these accounts exists; those that were there before are left as they are. */
+  seed(newAccounts: readonly NewAccount[]): Promise<void>;
+}
+
+// OWASP's floor for argon2id; written out so that a new version of the library cannot change it.
+const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+const longestPassword = 1_024;
+// One of libuv's four threads stays free for files and names, whatever arrives at the sign-in form.
+const hashesAtOnce = Math.min(availableParallelism(), 3);
+const longestQueue = 50;
+
+/** Accounts in `db`, with passwords kept as argon2id hashes. */
+export function createAccountStore(db: Db): AccountStore {
+  const inTurn = createTurnstile(hashesAtOnce, longestQueue);
+  // A hash that nothing matches, so that an unknown user costs what a known one costs.
+  const nobodysHash = hash(randomBytes(32), cost);
+
+  async function byUsername(username: string) {
+    // PostgreSQL has no text with a NUL in it, and nobody has such a name.
+    if (!/^\P{Cc}{1,256}$/u.test(username)) return undefined;
+    const [row] = await db.select().from(accounts).where(eq(accounts.username, username));
+    return row;
+  }
+
+  return {
+    async authenticate(username, password) {
+      if (password.length === 0 || password.length > longestPassword) return undefined;
+      const row = await byUsername(normalizeUsername(username));
+      const passwordHash = row?.passwordHash ?? (await nobodysHash);
+      const isRight = await inTurn(() => verify(passwordHash, normalizePassword(password)));
+      return isRight && row !== undefined && row.disabledAt === null ? toAccount(row) : undefined;
+    },
+
+    async find(id) {
+      if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) return undefined;
+      const [row] = await db.select().from(accounts).where(eq(accounts.id, id));
+      return row && toAccount(row);
+    },
+
+    async seed(newAccounts) {
+      const ids = newAccounts.map(({ id }) => id);
+      const present = await db.select({ id: accounts.id }).from(accounts).where(inArray(accounts.id, ids));
+      for (const { password, disabled, roles, ...account } of newAccounts) {
+        if (present.some(({ id }) => id === account.id)) continue;
+        await db
+          .insert(accounts)
+          .values({
+            ...account,
+            username: normalizeUsername(account.username),
+            roles: [...roles],
+            passwordHash: await hash(normalizePassword(password), cost),
+            disabledAt: disabled ? new Date() : null,
+          })
+          // Another process may be seeding as well.
+          .onConflictDoNothing();
+      }
+    },
+  };
+}
+
+function toAccount(row: typeof accounts.$inferSelect): Account {
+  const { id, username, displayName, email, roles, disabledAt } = row;
+  return { id, username, displayName, email, roles, disabled: disabledAt !== null };
+}
+
+// RFC 8265, 3.3: one spelling for each name, whatever the keyboard made of it.
+function normalizeUsername(username: string): string {
+  return username.trim().toLowerCase().normalize('NFC');
+}
+
+// RFC 8265, 4.2: NFC joins the spellings of one character; NFKC would also join characters that differ, and weaken
+// the password. Nothing is trimmed, folded or cut.
+function normalizePassword(password: string): string {
+  return password.replace(/\p{Zs}/gu, ' ').normalize('NFC');
+}
+
+function createTurnstile(width: number, longestQueue: number) {
+  const waiting: (() => void)[] = [];
+  let inside = 0;
+
+  return async function pass<T>(work: () => Promise<T>): Promise<T> {
+    if (inside >= width) {
+      if (waiting.length >= longestQueue) {
+        throw new Problem(503, 'Too many people are signing in at once', { headers: { 'Retry-After': '2' } });
+      }
+      await new Promise<void>((enter) => waiting.push(enter));
+    } else {
+      inside += 1;
+    }
+    try {
+      return await work();
+    } finally {
+      // A place is handed on, not given back, while somebody waits for it.
+      const enter = waiting.shift();
+      if (enter) enter();
+      else inside -= 1;
+    }
+  };
+}
