@@ -1,0 +1,235 @@
+import { isDatabaseUnavailable, type Logger, Problem } from '@gatehouse/service-kit';
+import {
+  type ErrorRequestHandler,
+  type Request,
+  type RequestHandler,
+  type Response,
+  Router,
+  urlencoded,
+} from 'express';
+import { errors, type Provider } from 'oidc-provider';
+import type { Account, AccountStore } from './accounts.ts';
+import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
+import { consentPage } from './pages/consent.ts';
+import { errorPage } from './pages/error.ts';
+import type { Html } from './pages/html.ts';
+import { pageHeaders, stylesheet } from './pages/layout.ts';
+import { loginPage } from './pages/login.ts';
+
+interface InteractionDependencies {
+  /** The provider of the moment: it is replaced when keys rotate. */
+  provider: () => Provider;
+  accounts: AccountStore;
+  csrfSecret: string | Uint8Array;
+  issuer: string;
+  logger: Logger;
+}
+
+type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
+
+/**
+ * The pages between /authorize and the redirect back to the client: sign-in and consent, as plain forms.
+ * GET changes nothing; a POST needs the token of its own interaction and must come from our own pages.
+ */
+export function interactionRouter(deps: InteractionDependencies): Router {
+  const { accounts, csrfSecret, logger } = deps;
+  const router = Router();
+
+  router.get('/style.css', (_req, res) => {
+    res.set({ 'Cache-Control': 'public, max-age=31536000, immutable', 'X-Content-Type-Options': 'nosniff' });
+    res.type('css').send(stylesheet);
+  });
+
+  router.get('/:uid', async (req, res) => {
+    const interaction = await interactionOf(req, res);
+    const { login_hint: hint } = interaction.params;
+    if (interaction.prompt.name === 'consent') await sendConsent(res, interaction);
+    else
+      await sendLogin(res, interaction, { username: typeof hint === 'string' ? hint : '', refused: false });
+  });
+
+  router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '16kb' }));
+
+  router.post('/:uid', async (req, res) => {
+    const interaction = await submittedInteraction(req, res, 'login');
+    const username = field(req, 'username');
+    const account = await accounts.authenticate(username, field(req, 'password'));
+    const clientId = interaction.params.client_id;
+    if (account === undefined) {
+      logger.info({ clientId }, 'sign-in refused');
+      await sendLogin(res, interaction, { username, refused: true });
+      return;
+    }
+    logger.info({ clientId, accountId: account.id }, 'signed in');
+    const ts = Math.floor(Date.now() / 1000);
+    await deps
+      .provider()
+      .interactionFinished(req, res, { login: { accountId: account.id, amr: ['pwd'], ts } });
+  });
+
+  router.post('/:uid/confirm', async (req, res) => {
+    const interaction = await submittedInteraction(req, res, 'consent');
+    const account = await signedInAccount(interaction);
+    const grantId = await allow(interaction, account);
+    logger.info({ clientId: interaction.params.client_id, accountId: account.id }, 'consent given');
+    await deps.provider().interactionFinished(req, res, { consent: { grantId } });
+  });
+
+  router.post('/:uid/abort', async (req, res) => {
+    const interaction = await submittedInteraction(req, res);
+    logger.info({ clientId: interaction.params.client_id, prompt: interaction.prompt.name }, 'denied');
+    await deps.provider().interactionFinished(req, res, {
+      error: 'access_denied',
+      error_description: 'the end-user denied the request',
+    });
+  });
+
+  router.all('/:uid', refuseMethod('GET, HEAD, POST'));
+  router.all(['/:uid/confirm', '/:uid/abort'], refuseMethod('POST'));
+
+  router.use(pageForError(logger));
+
+  return Router().use('/interaction', router);
+
+  // The library knows the browser by its cookie; the address must name the same interaction.
+  async function interactionOf(req: Request, res: Response): Promise<Interaction> {
+    const interaction = await deps.provider().interactionDetails(req, res);
+    if (interaction.uid !== req.params.uid) throw new errors.SessionNotFound('another interaction');
+    return interaction;
+  }
+
+  async function submittedInteraction(req: Request, res: Response, prompt?: string): Promise<Interaction> {
+    const interaction = await interactionOf(req, res);
+    if (!isCsrfToken(csrfSecret, interaction.uid, field(req, 'csrf'))) {
+      throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
+    }
+    if (prompt !== undefined && interaction.prompt.name !== prompt)
+      throw new errors.SessionNotFound('another step');
+    return interaction;
+  }
+
+  async function signedInAccount({ session }: Interaction): Promise<Account> {
+    const account = session && (await accounts.find(session.accountId));
+    if (account === undefined || account.disabled) throw new errors.SessionNotFound('nobody is signed in');
+    return account;
+  }
+
+  async function earlierGrant({ params, grantId }: Interaction, account: Account) {
+    const grant = grantId === undefined ? undefined : await deps.provider().Grant.find(grantId);
+    return grant?.accountId === account.id && grant.clientId === params.client_id ? grant : undefined;
+  }
+
+  async function allow(interaction: Interaction, account: Account): Promise<string> {
+    const clientId = String(interaction.params.client_id);
+    const { Grant } = deps.provider();
+    const grant =
+      (await earlierGrant(interaction, account)) ?? new Grant({ accountId: account.id, clientId });
+    const missing = missingScopes(interaction);
+    grant.addOIDCScope(missing.openid);
+    for (const [resource, scopes] of Object.entries(missing.resources))
+      grant.addResourceScope(resource, scopes);
+    return grant.save();
+  }
+
+  async function sendLogin(
+    res: Response,
+    interaction: Interaction,
+    view: { username: string; refused: boolean },
+  ) {
+    const page = loginPage({ ...(await formView(interaction)), ...view });
+    sendPage(res, view.refused ? 401 : 200, page, interaction.params.redirect_uri);
+  }
+
+  async function sendConsent(res: Response, interaction: Interaction) {
+    const account = await signedInAccount(interaction);
+    const grant = await earlierGrant(interaction, account);
+    const granted = [grant?.getOIDCScope(), ...Object.values(grant?.resources ?? {})].flatMap(scopeList);
+    const missing = missingScopes(interaction);
+    const asked = [...missing.openid, ...Object.values(missing.resources).flat()];
+    const { scope, redirect_uri: redirectUri } = interaction.params;
+    // Native clients are asked about every time, also when nothing is new (RFC 8252, 8.6).
+    const repeated = scopeList(scope).filter((name) => granted.includes(name));
+    const page = consentPage({
+      ...(await formView(interaction)),
+      account,
+      scopes: asked.length > 0 ? asked : repeated,
+      grantedScopes: asked.length > 0 ? granted : [],
+      returnsTo: typeof redirectUri === 'string' ? new URL(redirectUri).host || 'the application' : undefined,
+    });
+    sendPage(res, 200, page, redirectUri);
+  }
+
+  async function formView({ uid, params }: Interaction) {
+    const client = await deps.provider().Client.find(String(params.client_id));
+    if (client === undefined) throw new errors.SessionNotFound('the client is gone');
+    return {
+      path: `/interaction/${uid}`,
+      csrfToken: csrfToken(csrfSecret, uid),
+      clientName: client.clientName ?? client.clientId,
+    };
+  }
+}
+
+function refuseMethod(allowed: string): RequestHandler {
+  return () => {
+    throw new Problem(405, 'Please go back to the application and start again.', {
+      headers: { Allow: allowed },
+    });
+  };
+}
+
+function missingScopes({ prompt: { details } }: Interaction) {
+  const { missingOIDCScope = [], missingResourceScopes = {} } = details as {
+    missingOIDCScope?: string[];
+    missingResourceScopes?: Record<string, string[]>;
+  };
+  return { openid: missingOIDCScope, resources: missingResourceScopes };
+}
+
+function scopeList(scope: unknown): string[] {
+  return typeof scope === 'string' ? scope.split(' ').filter(Boolean) : [];
+}
+
+function field({ body }: Request, name: string): string {
+  const value: unknown = body?.[name];
+  if (Array.isArray(value))
+    throw new Problem(400, 'A field of this form was sent twice. Nothing was changed.');
+  return typeof value === 'string' ? value : '';
+}
+
+function sendPage(res: Response, status: number, page: Html, redirectUri?: unknown): void {
+  res.status(status).set(pageHeaders(redirectUri)).type('html').send(page.toString());
+}
+
+// People are here, not programs: what is a problem document elsewhere is a page.
+function pageForError(logger: Logger): ErrorRequestHandler {
+  return (error, _req, res, next) => {
+    if (res.headersSent) return next(error);
+    const { status, headers, explanation } = toFault(error);
+    if (status >= 500) logger.error({ err: error }, 'an interaction failed');
+    res.set(headers ?? {});
+    sendPage(
+      res,
+      status,
+      errorPage(status >= 500 ? 'Something went wrong' : 'This cannot go on', explanation),
+    );
+  };
+}
+
+function toFault(error: unknown): { status: number; headers?: Record<string, string>; explanation: string } {
+  if (error instanceof Problem) return { ...error, explanation: error.message };
+  if (error instanceof errors.SessionNotFound) return { status: 400, explanation: goneAway };
+  const { status } = (error ?? {}) as { status?: unknown };
+  if (status === 503 || isDatabaseUnavailable(error)) {
+    return { status: 503, headers: { 'Retry-After': '2' }, explanation: tryAgain };
+  }
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return { status, explanation: 'The form could not be read. Nothing was changed.' };
+  }
+  return { status: 500, explanation: tryAgain };
+}
+
+const tryAgain = 'The fault is on our side. Please try again in a moment.';
+const goneAway =
+  'This page has expired, was used already, or belongs to another browser. ' +
+  'Please go back to the application and start again.';

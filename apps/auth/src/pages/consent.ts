@@ -1,0 +1,65 @@
+import { type Html, html } from './html.ts';
+import { layout } from './layout.ts';
+
+interface ConsentView {
+  /** The path of the interaction, below which the forms post. */
+  path: string;
+  csrfToken: string;
+  clientName: string;
+  account: { username: string; displayName: string };
+  /** What is asked for now. */
+  scopes: readonly string[];
+  /** What this client was allowed before. */
+  grantedScopes: readonly string[];
+  /** The host that the answer goes to; absent when no redirect follows. */
+  returnsTo: string | undefined;
+}
+
+const meanings: Record<string, string> = {
+  openid: 'Know that it is you',
+  profile: 'See your name and username',
+  email: 'See your e-mail address',
+  offline_access: 'Keep this access while you are away',
+  'profile:read': 'Read your profile',
+  'profile:write': 'Change your profile',
+  'users:admin': 'Manage every account: roles, sign-outs and who may sign in',
+  'items:read': 'See items',
+  'items:write': 'Add, change and delete your items',
+  'items:reserve': 'Reserve items for you',
+  'orders:read': 'See your orders',
+  'orders:write': 'Place and cancel orders for you',
+};
+
+/** Asks the account to allow a client the scopes that are new, each in plain words. */
+export function consentPage(view: ConsentView): Html {
+  const { path, csrfToken, clientName, account, scopes, grantedScopes, returnsTo } = view;
+  return layout(
+    `Allow ${clientName}?`,
+    html`<h1>Allow <bdi>${clientName}</bdi>?</h1>
+<p class="lead">You are signed in as <strong><bdi>${account.displayName}</bdi></strong> (<bdi>${account.username}</bdi>). ${
+      grantedScopes.length === 0 ? 'This application asks to:' : 'This application now also asks to:'
+    }</p>
+<ul class="scopes">
+${scopes.map(scopeItem)}</ul>
+${
+  grantedScopes.length > 0 &&
+  html`<details><summary>What you have allowed before</summary>
+<ul class="scopes">
+${grantedScopes.map(scopeItem)}</ul>
+</details>`
+}
+<form method="post" action="${path}/confirm">
+<input type="hidden" name="csrf" value="${csrfToken}">
+<div class="actions">
+<button class="primary">Allow</button>
+<button formaction="${path}/abort">Deny</button>
+</div>
+</form>
+${returnsTo !== undefined && html`<p class="note">Either way you go back to <bdi>${returnsTo}</bdi>.</p>`}`,
+  );
+}
+
+function scopeItem(scope: string): Html {
+  const meaning = Object.hasOwn(meanings, scope) && meanings[scope];
+  return html`<li>${meaning} <code>${scope}</code></li>\n`;
+}

@@ -1,0 +1,35 @@
+import { type Html, html } from './html.ts';
+import { layout } from './layout.ts';
+
+interface LoginView {
+  /** The path of the interaction, below which the forms post. */
+  path: string;
+  csrfToken: string;
+  clientName: string;
+  username: string;
+  /** The credentials just sent were not right. */
+  refused: boolean;
+}
+
+/** The sign-in form; after a refusal it says so without telling which of the two fields was wrong. */
+export function loginPage({ path, csrfToken, clientName, username, refused }: LoginView): Html {
+  const fault = refused && html` aria-invalid="true" aria-describedby="fault"`;
+  const focus = html` autofocus`;
+  return layout(
+    refused ? 'Not signed in: try again' : 'Sign in',
+    html`<h1>Sign in</h1>
+<p class="lead">to continue to <strong><bdi>${clientName}</bdi></strong></p>
+${refused && html`<p class="fault" id="fault" role="alert">That username and password do not match. Please try again.</p>`}
+<form method="post" action="${path}">
+<input type="hidden" name="csrf" value="${csrfToken}">
+<label for="username">Username</label>
+<input id="username" name="username" value="${username}" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required${fault}${username === '' && focus}>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required${fault}${username !== '' && focus}>
+<div class="actions">
+<button class="primary">Sign in</button>
+<button class="quiet" formaction="${path}/abort" formnovalidate>Cancel</button>
+</div>
+</form>`,
+  );
+}

@@ -1,0 +1,41 @@
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import { html, trustedHtml } from './html.ts';
+import { layout, pageHeaders } from './layout.ts';
+
+/**
+ * Asks whether to sign out: the `logoutSource` of oidc-provider (OpenID Connect RP-Initiated Logout 1.0, section 2).
+ * @param form the library's form with its own CSRF token, which the buttons belong to
+ */
+export function logoutSource(ctx: KoaContextWithOIDC, form: string): void {
+  const { client, params } = ctx.oidc;
+  const asker = client?.clientName ?? client?.clientId;
+  ctx.set(pageHeaders(params?.post_logout_redirect_uri));
+  ctx.type = 'html';
+  ctx.body = layout(
+    'Sign out?',
+    html`<h1>Sign out?</h1>
+<p class="lead">${
+      asker === undefined
+        ? 'You are about to sign out of Gatehouse.'
+        : html`<strong><bdi>${asker}</bdi></strong> asks to sign you out of Gatehouse.`
+    } Every application that you used in this session loses its access.</p>
+${trustedHtml(form)}
+<div class="actions">
+<button class="primary" form="op.logoutForm" name="logout" value="yes" autofocus>Sign out</button>
+<button form="op.logoutForm">Stay signed in</button>
+</div>`,
+  ).toString();
+}
+
+/** Tells that the session has ended: the `postLogoutSuccessSource` of oidc-provider. */
+export function postLogoutSuccessSource(ctx: KoaContextWithOIDC): void {
+  const { client } = ctx.oidc;
+  const left = client?.clientName ?? client?.clientId;
+  ctx.set(pageHeaders());
+  ctx.type = 'html';
+  ctx.body = layout(
+    'Signed out',
+    html`<h1>Signed out</h1>
+<p class="lead" role="status">You are signed out${left !== undefined && html` of <strong><bdi>${left}</bdi></strong>`}. You may close this page.</p>`,
+  ).toString();
+}
