@@ -15,11 +15,14 @@ export {
   isDatabaseUnavailable,
   openDatabase,
 } from './database.ts';
+export { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
+export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export { createMetrics, listenMetrics, type Metrics } from './metrics.ts';
 export { createOpenApi } from './openapi.ts';
+export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
 export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';
 export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type Route, route } from './route.ts';
@@ -34,3 +37,4 @@ export {
   type SharedParts,
   startService,
 } from './start-service.ts';
+export { callerRefused, createTokenExchange, type ExchangeRequest } from './token-exchange.ts';

@@ -12,42 +12,52 @@ export interface Metrics {
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-/** A registry of its own, with the request duration, the guard's verdicts, and the process's own figures. */
-export function createMetrics(service: string): Metrics {
-  const registry = new Registry();
-  registry.setDefaultLabels({ service });
-  const duration = new Histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from the request to the end of the answer',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers: [registry],
-  });
-  const verdicts = new Counter({
-    name: 'auth_verdicts_total',
-    help: 'Decisions of the guard by reason',
-    labelNames: ['verdict'],
-    registers: [registry],
-  });
+/**
+ * Request durations and the guard's verdicts of one service.
+ * @param registry one that services of the same process share; otherwise a new one
+ */
+export function createMetrics(service: string, registry = new Registry()): Metrics {
+  const duration =
+    (registry.getSingleMetric('http_request_duration_seconds') as Histogram | undefined) ??
+    new Histogram({
+      name: 'http_request_duration_seconds',
+      help: 'Time from the request to the end of the answer',
+      labelNames: ['service', 'method', 'route', 'status'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      registers: [registry],
+    });
+  const verdicts =
+    (registry.getSingleMetric('auth_verdicts_total') as Counter | undefined) ??
+    new Counter({
+      name: 'auth_verdicts_total',
+      help: 'Decisions of the guard by reason',
+      labelNames: ['service', 'verdict'],
+      registers: [registry],
+    });
   return {
     registry,
-    observeRequest: (method, route, status, seconds) =>
-      duration.observe({ method: knownMethods.has(method) ? method : 'OTHER', route, status }, seconds),
-    countVerdict: (verdict) => verdicts.inc({ verdict }),
+    observeRequest(method, route, status, seconds) {
+      duration.observe(
+        { service, method: knownMethods.has(method) ? method : 'OTHER', route, status },
+        seconds,
+      );
+    },
+    countVerdict(verdict) {
+      verdicts.inc({ service, verdict });
+    },
   };
 }
 
-/** Serves /metrics on a port of its own, which is never published. The process's figures join the first registry. */
+/** Serves /metrics, with the process's own figures, on a port of its own that is never published. */
 export function listenMetrics(
-  registries: readonly [Registry, ...Registry[]],
-  { host, port }: { host: string; port: number },
+  registry: Registry,
+  address: { host: string; port: number },
 ): Promise<Listener> {
-  collectDefaultMetrics({ register: registries[0] });
-  const merged = registries.length === 1 ? registries[0] : Registry.merge([...registries]);
+  collectDefaultMetrics({ register: registry });
   const app = express().disable('x-powered-by');
   app.get('/metrics', async (_req, res) => {
-    res.type(merged.contentType).send(await merged.metrics());
+    res.type(registry.contentType).send(await registry.metrics());
   });
   app.use(notFound);
-  return listen(app, { host, port });
+  return listen(app, address);
 }

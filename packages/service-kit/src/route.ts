@@ -36,16 +36,20 @@ interface Input<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
 
 interface Guarded<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends Responses>
   extends Description<P, Q, B, R> {
+  public?: never;
   scope: string;
   /** A role that the caller must have besides the scope. */
   role?: string;
-  handler(input: Input<P, Q, B> & { caller: Caller }): Promise<Reply<R>>;
+  /** Only for tokens that speak for a user: one that a client got for itself is 403. */
+  user?: true;
+  handler(input: Input<P, Q, B> & { caller: Caller }): Promise<Reply<NoInfer<R>>>;
 }
 
 interface Public<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends Responses>
   extends Description<P, Q, B, R> {
   public: true;
-  handler(input: Input<P, Q, B>): Promise<Reply<R>>;
+  scope?: never;
+  handler(input: Input<P, Q, B>): Promise<Reply<NoInfer<R>>>;
 }
 
 /** A declared route: the one source of its guard, its validation, its documentation and its negative tests. */
@@ -91,12 +95,21 @@ export function createRouter(routes: readonly Route[], authenticate: RequestHand
 }
 
 function guardsOf(declared: Route, authenticate: RequestHandler): RequestHandler[] {
-  if ('public' in declared) return [];
-  const guards = [authenticate, requireScope(declared.scope)];
-  return declared.role === undefined ? guards : [...guards, requireRole(declared.role)];
+  if (declared.scope === undefined) return [];
+  return [
+    authenticate,
+    requireScope(declared.scope),
+    ...(declared.role === undefined ? [] : [requireRole(declared.role)]),
+    ...(declared.user ? [requireUser] : []),
+  ];
 }
 
-const parseJson = express.json({ limit: '64kb', inflate: false });
+const requireUser: RequestHandler = (req, _res, next) => {
+  if (callerOf(req).kind !== 'user') throw new Problem(403, 'This needs a token that speaks for a user');
+  next();
+};
+
+const parseJson = express.json({ limit: '64kb', inflate: false, strict: false });
 
 function parsersOf(declared: Route): RequestHandler[] {
   if (declared.body === undefined) return [];
@@ -118,7 +131,7 @@ function handle(declared: Route): RequestHandler {
     };
     if (errors.length > 0) throw new Problem(422, 'The request does not fit the schema', { errors });
     const reply =
-      'public' in declared
+      declared.scope === undefined
         ? await declared.handler(input)
         : await declared.handler({ ...input, caller: callerOf(req) });
     const schema = declared.responses[reply.status];

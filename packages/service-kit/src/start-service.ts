@@ -105,7 +105,7 @@ export async function startService<Config extends ServiceConfig>(
     metrics,
   });
   if (config.METRICS_PORT !== undefined) {
-    const metricsListener = await listenMetrics([metrics.registry], {
+    const metricsListener = await listenMetrics(metrics.registry, {
       host: config.HOST,
       port: config.METRICS_PORT,
     });

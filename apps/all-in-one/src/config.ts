@@ -1,0 +1,27 @@
+import { AuthConfigSchema } from '@gatehouse/auth';
+import { FlagSchema, PortSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
+import { z } from 'zod';
+
+/** The environment of `npm start`: everything has a default, and the defaults are for one developer's machine. */
+export const AllInOneConfigSchema = ProcessConfigSchema.extend({
+  PORT: PortSchema.default(8080),
+  AUTH_PORT: PortSchema.default(8081),
+  USERS_PORT: PortSchema.default(8082),
+  ITEMS_PORT: PortSchema.default(8083),
+  ORDERS_PORT: PortSchema.default(8084),
+  /** `http://localhost:PORT` unless a proxy stands in front. */
+  ISSUER: ProcessConfigSchema.shape.ISSUER.optional(),
+  LOG_LEVEL: ProcessConfigSchema.shape.LOG_LEVEL.unwrap().default('warn'),
+  DATA_DIR: z.string().default('.data'),
+  /** A PostgreSQL server instead of the embedded one; each service has a schema in it. */
+  DATABASE_URL: z.string().optional(),
+  /** A Redis server instead of the in-memory denylist. */
+  REDIS_URL: z.string().optional(),
+  DEMO: FlagSchema.default(true),
+  ALLOW_PASSWORD_GRANT: FlagSchema.default(true),
+  /** Made at the first start, and kept in the data directory, unless given. */
+  ENCRYPTION_KEY: AuthConfigSchema.shape.ENCRYPTION_KEY.optional(),
+  /** Made at each start unless given: both who use it run in this process. */
+  ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
+});
+export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startAuth } from '@gatehouse/auth';
+import {
+  createMemoryDenylist,
+  createRedisDenylistReader,
+  createRedisDenylistWriter,
+} from '@gatehouse/denylist';
+import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
+import { startGateway } from '@gatehouse/gateway';
+import { items } from '@gatehouse/items';
+import { orders } from '@gatehouse/orders';
+import {
+  type Closable,
+  createLogger,
+  createMetrics,
+  listenMetrics,
+  type RunningService,
+  startService,
+} from '@gatehouse/service-kit';
+import { users } from '@gatehouse/users';
+import type { AllInOneConfig } from './config.ts';
+
+type ServiceName = 'gateway' | 'auth' | 'users' | 'items' | 'orders';
+
+export interface RunningSystem extends Closable {
+  readonly issuer: string;
+  /** Where each service listens. */
+  readonly urls: Record<ServiceName, string>;
+}
+
+/** Starts every service in this process, each on a port of its own as if it were on a machine of its own. */
+export async function startSystem(config: AllInOneConfig): Promise<RunningSystem> {
+  await using opening = new AsyncDisposableStack();
+  const embedded = config.DATABASE_URL ? undefined : await openEmbeddedPostgres(config.DATA_DIR);
+  if (embedded) opening.defer(() => embedded.close());
+  const denylist = openDenylist(config.REDIS_URL);
+  opening.defer(() => denylist.close());
+
+  const rootLogger = createLogger({ name: 'gatehouse', level: config.LOG_LEVEL });
+  const { registry } = createMetrics('gateway');
+  const partsOf = (service: ServiceName) => ({
+    ...(embedded && { embedded }),
+    denylist: denylist.reader,
+    logger: rootLogger.child({ service }),
+    metrics: createMetrics(service, registry),
+  });
+  const started = async (starting: Promise<RunningService>) => {
+    const service = await starting;
+    opening.defer(() => service.close());
+    return service.listener.url;
+  };
+
+  const issuer = config.ISSUER ?? `http://localhost:${config.PORT}`;
+  const base = { ...config, ISSUER: issuer, METRICS_PORT: undefined };
+  const secret = config.ORDERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
+
+  const auth = await started(
+    startAuth(
+      {
+        ...base,
+        PORT: config.AUTH_PORT,
+        ENCRYPTION_KEY: config.ENCRYPTION_KEY ?? keptKey(config.DATA_DIR),
+        ORDERS_CLIENT_SECRET: secret,
+      },
+      { ...partsOf('auth'), denylist: denylist.writer },
+    ),
+  );
+  const api = { ...base, JWKS_URI: `${auth}/.well-known/jwks.json` };
+  const usersUrl = await started(startService(users, { ...api, PORT: config.USERS_PORT }, partsOf('users')));
+  const itemsUrl = await started(startService(items, { ...api, PORT: config.ITEMS_PORT }, partsOf('items')));
+  const ordersConfig = {
+    ...api,
+    PORT: config.ORDERS_PORT,
+    ITEMS_URL: itemsUrl,
+    TOKEN_URL: `${auth}/token`,
+    CLIENT_ID: 'orders-service',
+    CLIENT_SECRET: secret,
+  };
+  const ordersUrl = await started(startService(orders, ordersConfig, partsOf('orders')));
+  const upstreams = { AUTH_URL: auth, USERS_URL: usersUrl, ITEMS_URL: itemsUrl, ORDERS_URL: ordersUrl };
+  const gateway = await started(
+    startGateway({ ...api, ...upstreams, ALLOWED_HOSTS: [] }, partsOf('gateway')),
+  );
+
+  if (config.METRICS_PORT !== undefined) {
+    const metricsListener = await listenMetrics(registry, { host: config.HOST, port: config.METRICS_PORT });
+    opening.defer(() => metricsListener.close());
+  }
+  const running = opening.move();
+  return {
+    issuer,
+    urls: { gateway, auth, users: usersUrl, items: itemsUrl, orders: ordersUrl },
+    close: () => running.disposeAsync(),
+  };
+}
+
+function openDenylist(redisUrl: string | undefined) {
+  if (redisUrl === undefined) {
+    const denylist = createMemoryDenylist();
+    return { reader: denylist, writer: denylist, close: () => denylist.close() };
+  }
+  const reader = createRedisDenylistReader({ url: redisUrl });
+  const writer = createRedisDenylistWriter({ url: redisUrl });
+  return { reader, writer, close: async () => void (await Promise.all([reader.close(), writer.close()])) };
+}
+
+// What the key encrypts lives as long as the data directory, and so must the key.
+function keptKey(dataDirectory: string): string {
+  const file = join(dataDirectory, 'encryption-key');
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const key = randomBytes(32).toString('base64url');
+    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+    writeFileSync(file, key, { mode: 0o600, flag: 'wx' });
+    return key;
+  }
+}

@@ -1,0 +1,41 @@
+import type { z } from 'zod';
+import { Problem } from './problem.ts';
+
+const maxAnswerBytes = 64 * 1024;
+
+/**
+ * Asks another service, follows no redirect, and reads at most 64 KiB of JSON, whatever the status.
+ * @param init its `signal` is the deadline
+ * @throws Problem 503 when the service cannot be reached in time or answers something else
+ */
+export async function fetchJson(
+  url: string,
+  init: RequestInit & { signal: AbortSignal },
+): Promise<{ status: number; body: unknown }> {
+  try {
+    const response = await fetch(url, { ...init, redirect: 'error' });
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > maxAnswerBytes) throw new Error('the answer is too large');
+      chunks.push(chunk);
+    }
+    return { status: response.status, body: JSON.parse(Buffer.concat(chunks).toString()) };
+  } catch (error) {
+    throw upstreamFault(error);
+  }
+}
+
+/** What another service answered, as the schema describes it; an answer that does not fit is a Problem 503. */
+export function parseAnswer<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(body);
+  if (!parsed.success) throw upstreamFault(parsed.error);
+  return parsed.data;
+}
+
+/** The 503 for another service that fails us; the cause is for the log alone. */
+export function upstreamFault(cause: unknown): Problem {
+  const detail = 'A part of the system that this request needs is unavailable';
+  return new Problem(503, detail, { headers: { 'Retry-After': '2' }, cause });
+}

@@ -1,0 +1,18 @@
+import { z } from 'zod';
+
+/** Text that PostgreSQL keeps as it came: a NUL character or half a surrogate pair is refused. */
+export const TextSchema = z
+  .string()
+  .refine(
+    (text) => text.isWellFormed() && !text.includes('\0'),
+    'Contains a character that cannot be stored',
+  );
+
+/** The `{id}` of a path. */
+export const IdParamsSchema = z.strictObject({ id: z.uuid() });
+
+/** A Date of the database, which leaves as ISO 8601 text in UTC. */
+export const TimestampSchema = z
+  .date()
+  .transform((date) => date.toISOString())
+  .pipe(z.iso.datetime());

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { z } from 'zod';
+import {
+  ConfigError,
+  FlagSchema,
+  loadConfig,
+  ProcessConfigSchema,
+  refineForProduction,
+} from '../src/index.ts';
+
+const Schema = z.object({
+  NAME: z.string(),
+  SIZE: z.coerce.number().int(),
+  MODE: z.enum(['a', 'b']).default('a'),
+});
+
+test('reads the declared variables and nothing else', () => {
+  const config = loadConfig(Schema, { NAME: 'x', SIZE: '3', OTHER: 'y' });
+  assert.deepEqual(config, { NAME: 'x', SIZE: 3, MODE: 'a' });
+});
+
+test('lists every fault at once, without the values', () => {
+  assert.throws(
+    () => loadConfig(Schema, { SIZE: 'hunter2', MODE: 'c' }),
+    (error: unknown) => {
+      assert(error instanceof ConfigError);
+      assert.deepEqual(
+        error.faults.map((fault) => fault.split(':')[0]),
+        ['NAME', 'SIZE', 'MODE'],
+      );
+      assert.match(error.message, /NAME: is required/);
+      assert.doesNotMatch(error.message, /hunter2/);
+      return true;
+    },
+  );
+});
+
+test('an empty variable counts as not set', () => {
+  assert.throws(() => loadConfig(Schema, { NAME: '', SIZE: '1' }), /NAME: is required/);
+});
+
+test('reads a secret from the file that NAME_FILE names', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'config-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'name');
+  writeFileSync(file, 'from a file\n');
+  assert.equal(loadConfig(Schema, { NAME_FILE: file, SIZE: '1' }).NAME, 'from a file');
+  assert.throws(() => loadConfig(Schema, { NAME_FILE: file, NAME: 'x', SIZE: '1' }), /not both/);
+  assert.throws(() => loadConfig(Schema, { NAME_FILE: join(directory, 'absent'), SIZE: '1' }), {
+    faults: ['NAME_FILE: cannot be read (ENOENT)'],
+  });
+});
+
+test('R40 production refuses demo data and an issuer without TLS', () => {
+  const schema = refineForProduction(ProcessConfigSchema.extend({ DEMO: FlagSchema }));
+  const env = { PORT: '1', ISSUER: 'http://example.com', DEMO: 'true' };
+  assert.equal(loadConfig(schema, env).DEMO, true);
+  assert.throws(() => loadConfig(schema, { ...env, NODE_ENV: 'production' }), {
+    faults: ['DEMO: demo data is refused in production', 'ISSUER: must be https in production'],
+  });
+});
+
+test('R40 an issuer with a trailing slash or another scheme is refused', () => {
+  for (const ISSUER of ['http://localhost:8080/', 'ftp://localhost', 'localhost:8080']) {
+    assert.throws(() => loadConfig(ProcessConfigSchema, { PORT: '1', ISSUER }), /ISSUER/);
+  }
+});

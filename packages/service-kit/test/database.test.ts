@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
+import { realServer, startPostgres } from '@gatehouse/test-kit';
+import { sql } from 'drizzle-orm';
+import {
+  createLogger,
+  type Database,
+  type DatabaseSource,
+  isDatabaseUnavailable,
+  openDatabase,
+} from '../src/index.ts';
+
+const logger = createLogger({ name: 'notes', level: 'silent' });
+const migrations = new URL('fixtures/migrations', import.meta.url);
+const open = (source: DatabaseSource) => openDatabase(source, { name: 'notes', migrations, logger });
+
+async function storesRows(database: Database): Promise<void> {
+  await database.ping();
+  await database.db.execute(sql`insert into notes.notes values (1, 'kept')`);
+  const { rows } = (await database.db.execute(sql`select text from notes.notes`)) as unknown as {
+    rows: unknown[];
+  };
+  assert.deepEqual(rows, [{ text: 'kept' }]);
+}
+
+test('the embedded database is migrated and stores rows', async (t) => {
+  const embedded = await openEmbeddedPostgres(undefined);
+  t.after(() => embedded.close());
+  await storesRows(await open({ embedded }));
+  // A second start finds the migrations done.
+  await open({ embedded });
+});
+
+test(
+  'a PostgreSQL server is migrated once by several processes that start together',
+  realServer('postgres'),
+  async (t) => {
+    const server = await startPostgres(t);
+    const databases = await Promise.all([1, 2, 3].map(() => open({ url: server.url })));
+    t.after(() => Promise.all(databases.map((database) => database.close())));
+    await storesRows(databases[0] as Database);
+  },
+);
+
+test(
+  'a server that is gone is told apart from a query that is wrong',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    const fault = async () => {
+      try {
+        await database.db.execute(sql`select * from notes.nothing`);
+        return undefined;
+      } catch (error) {
+        return isDatabaseUnavailable(error);
+      }
+    };
+    assert.equal(await fault(), false);
+    await server.stop();
+    assert.equal(await fault(), true);
+    await server.restart();
+    await database.ping();
+  },
+);
+
+test(
+  'R21 a frozen server is unavailable after a deadline, not for ever',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    server.pause();
+    t.after(() => server.resume());
+    await assert.rejects(database.ping(), isDatabaseUnavailable);
+    server.resume();
+  },
+);

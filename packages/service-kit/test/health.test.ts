@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { listenApp } from '@gatehouse/test-kit';
+import express from 'express';
+import { createHealth, createLogger, createMetrics, listenMetrics } from '../src/index.ts';
+
+const logger = createLogger({ name: 'test', level: 'silent' });
+
+test('ready tells which check fails and why to nobody; live goes on answering', async (t) => {
+  let broken = false;
+  const health = createHealth(
+    {
+      database: () => {
+        if (broken) throw new Error('password is hunter2');
+      },
+    },
+    logger,
+  );
+  const listening = await listenApp(express().use(health.router));
+  t.after(() => listening.close());
+  const ready = () => fetch(`${listening.url}/health/ready`);
+
+  assert.equal((await ready()).status, 200);
+  broken = true;
+  const res = await ready();
+  assert.equal(res.status, 503);
+  assert.deepEqual(await res.json(), { status: 'unready', checks: { database: 'failing' } });
+  assert.equal((await fetch(`${listening.url}/health/live`)).status, 200);
+  broken = false;
+  assert.equal((await ready()).status, 200);
+  health.drain();
+  assert.equal(((await (await ready()).json()) as { status: string }).status, 'draining');
+  assert.equal((await ready()).status, 503);
+});
+
+test('a check that hangs fails after its deadline', async (t) => {
+  const health = createHealth({ database: () => new Promise<void>(() => {}) }, logger);
+  const listening = await listenApp(express().use(health.router));
+  t.after(() => listening.close());
+  assert.equal((await fetch(`${listening.url}/health/ready`)).status, 503);
+});
+
+test('metrics of several services are served on a port of their own', async (t) => {
+  const users = createMetrics('users');
+  const items = createMetrics('items', users.registry);
+  users.observeRequest('GET', '/users/me', 200, 0.01);
+  items.observeRequest('BREW', '/items', 405, 0.01);
+  items.countVerdict('expired');
+  const listener = await listenMetrics(users.registry, { host: '127.0.0.1', port: 0 });
+  t.after(() => listener.close());
+  const text = await (await fetch(`${listener.url}/metrics`)).text();
+  assert.match(text, /http_request_duration_seconds_count\{.*route="\/users\/me".*service="users".*\} 1/);
+  assert.match(text, /http_request_duration_seconds_count\{.*method="OTHER".*service="items".*\} 1/);
+  assert.match(text, /auth_verdicts_total\{.*verdict="expired".*\} 1/);
+  assert.match(text, /nodejs_eventloop_lag_seconds/);
+});

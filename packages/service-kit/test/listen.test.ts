@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
+import express from 'express';
+import { listen } from '../src/index.ts';
+
+const onLoopback = { host: '127.0.0.1', port: 0 };
+
+test('a busy port is one plain line', async (t) => {
+  const first = await listen(express(), onLoopback);
+  t.after(() => first.close());
+  await assert.rejects(listen(express(), { host: '127.0.0.1', port: first.port }), {
+    message: `port ${first.port} on 127.0.0.1 is already in use`,
+  });
+});
+
+test('close() lets the request in flight finish, closes idle connections and takes no new one', async () => {
+  const started = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const app = express();
+  app.get('/slow', async (_req, res) => {
+    started.resolve();
+    await release.promise;
+    res.send('whole');
+  });
+  const listener = await listen(app, onLoopback);
+  const idle = connect(listener.port, '127.0.0.1');
+  await once(idle, 'connect');
+  idle.write('GET /none HTTP/1.1\r\nHost: a\r\n\r\n');
+  await once(idle, 'data');
+  const answer = fetch(`${listener.url}/slow`).then((res) => res.text());
+  await started.promise;
+  const idleClosed = once(idle, 'close');
+  const closed = listener.close();
+  await idleClosed;
+  await assert.rejects(fetch(listener.url));
+  release.resolve();
+  assert.equal(await answer, 'whole');
+  await closed;
+});
+
+test('H05 H25 what the parser refuses is answered as a problem and the connection is closed', async (t) => {
+  const listener = await listen(express(), onLoopback);
+  t.after(() => listener.close());
+  const cases: [string, number][] = [
+    ['GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`, 431],
+  ];
+  for (const [bytes, status] of cases) {
+    const answer = await rawRequest(listener.port, bytes);
+    assert.equal(answer.status, status);
+    assert.match(answer.text, /application\/problem\+json/);
+    assert(answer.closed);
+  }
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { AuthError } from '@gatehouse/auth-middleware';
+import { listenApp } from '@gatehouse/test-kit';
+import express from 'express';
+import {
+  createLogger,
+  createMetrics,
+  notFound,
+  Problem,
+  problemHandler,
+  requestContext,
+} from '../src/index.ts';
+
+let url: string;
+const lines: string[] = [];
+
+before(async () => {
+  const logger = createLogger({ name: 'test', level: 'info' }, { write: (line) => lines.push(line) });
+  const app = express();
+  app.use(requestContext({ logger, metrics: createMetrics('test') }));
+  app.get('/problem', () => {
+    throw new Problem(409, 'Already there', { headers: { 'Retry-After': '1' } });
+  });
+  app.get('/auth', () => {
+    throw new AuthError({
+      status: 401,
+      message: 'The access token has expired',
+      headers: { 'WWW-Authenticate': 'Bearer' },
+    });
+  });
+  app.get('/bug', async () => {
+    throw new Error('password of the database is hunter2');
+  });
+  app.get('/refused', () => {
+    throw Object.assign(new Error('connect ECONNREFUSED 10.1.2.3:5432'), { code: 'ECONNREFUSED' });
+  });
+  app.get('/late', (_req, res) => {
+    res.write('half');
+    throw new Error('after the headers');
+  });
+  app.get('/decode/:id', (_req, res) => void res.end());
+  app.use(notFound);
+  app.use(problemHandler(logger));
+  const listening = await listenApp(app);
+  url = listening.url;
+  return () => listening.close();
+});
+
+async function get(path: string) {
+  const res = await fetch(url + path, { headers: { 'X-Request-Id': 'request-0001' } });
+  assert.equal(res.headers.get('content-type'), 'application/problem+json; charset=utf-8');
+  return { status: res.status, headers: res.headers, body: (await res.json()) as Record<string, unknown> };
+}
+
+test('a problem carries status, title, detail, instance, request id and its headers', async () => {
+  const { status, headers, body } = await get('/problem?secret=1');
+  assert.equal(status, 409);
+  assert.equal(headers.get('retry-after'), '1');
+  assert.equal(headers.get('cache-control'), 'no-store');
+  assert.deepEqual(body, {
+    type: 'about:blank',
+    title: 'Conflict',
+    status: 409,
+    detail: 'Already there',
+    instance: '/problem',
+    requestId: 'request-0001',
+  });
+});
+
+test('the challenge of the guard reaches the caller', async () => {
+  const { status, headers, body } = await get('/auth');
+  assert.equal(status, 401);
+  assert.equal(headers.get('www-authenticate'), 'Bearer');
+  assert.equal(body.detail, 'The access token has expired');
+});
+
+test('an unexpected error is a 500 that says nothing internal, and is logged', async () => {
+  const { status, body } = await get('/bug');
+  assert.equal(status, 500);
+  assert.equal('detail' in body, false);
+  assert(lines.some((line) => line.includes('request failed') && line.includes('request-0001')));
+});
+
+test('a database that cannot be reached is a 503 with Retry-After and no address', async () => {
+  const { status, headers, body } = await get('/refused');
+  assert.equal(status, 503);
+  assert.equal(headers.get('retry-after'), '2');
+  assert.doesNotMatch(JSON.stringify(body), /10\.1\.2\.3|5432/);
+});
+
+test('an error after the headers resets the connection instead of ending the body as if it were whole', async () => {
+  const res = await fetch(`${url}/late`);
+  await assert.rejects(res.text());
+});
+
+test('a path that does not decode is a 400, an unknown one a 404', async () => {
+  assert.equal((await get('/decode/%E0%A4%A')).status, 400);
+  assert.equal((await get('/nowhere')).status, 404);
+});
+
+test('a request id that is not well formed is replaced', async () => {
+  for (const given of ['short', 'a'.repeat(65), 'with space in it', 'sneaky"quote"']) {
+    const res = await fetch(`${url}/nowhere`, { headers: { 'X-Request-Id': given } });
+    const id = res.headers.get('x-request-id');
+    assert.notEqual(id, given);
+    assert.match(String(id), /^[\w-]{36}$/);
+    await res.text();
+  }
+});
+
+test('query strings never reach the log', async () => {
+  await get('/nowhere?access_token=hunter3');
+  assert(!lines.some((line) => line.includes('hunter3')));
+});

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const fixture = fileURLToPath(new URL('fixtures/process.ts', import.meta.url));
+
+async function run(
+  env: Record<string, string>,
+  onStarted?: (kill: (signal: NodeJS.Signals) => void) => void,
+) {
+  const child = spawn(process.execPath, [fixture], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+    if (String(chunk).includes('started')) onStarted?.((signal) => child.kill(signal));
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const [exitCode] = await once(child, 'close');
+  return { exitCode, stdout, stderr };
+}
+
+test('R40 a wrong configuration is one line a fault and exit 78', async () => {
+  const { exitCode, stderr } = await run({ MODE: 'walk' });
+  assert.equal(exitCode, 78);
+  const lines = stderr.trim().split('\n');
+  assert.equal(lines.length, 2);
+  assert.match(String(lines[0]), /^fixture: MODE: /);
+  assert.equal(lines[1], 'fixture: SIZE: is required');
+});
+
+test('a start that fails is one line and exit 1', async () => {
+  const { exitCode, stderr } = await run({ MODE: 'fail', SIZE: '1' });
+  assert.equal(exitCode, 1);
+  assert.equal(stderr, 'fixture: the port is taken\n');
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal} closes and exits 0`, async () => {
+    const { exitCode, stdout } = await run({ MODE: 'run', SIZE: '1' }, (kill) => kill(signal));
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /closed/);
+  });
+}
+
+test('R37 an unhandled rejection is printed, closes and exits 1', async () => {
+  const { exitCode, stdout, stderr } = await run({ MODE: 'crash', SIZE: '1' });
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /nobody caught this/);
+  assert.match(stdout, /closed/);
+});
