@@ -1,0 +1,171 @@
+import { type DenylistReader, DenylistUnavailable, type TokenReference } from '@gatehouse/denylist';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { AuthError, type AuthErrorCode } from './auth-error.ts';
+import { type Caller, setCaller } from './caller.ts';
+import type { KeySet } from './key-set.ts';
+import { createTokenCache } from './token-cache.ts';
+import { createVerifyToken, hasExpired, keyIdOf, leewaySeconds } from './verify-token.ts';
+
+/** What became of a request: let through on a remembered or a newly verified token, or the code of its error. */
+export type Verdict = 'remembered' | 'verified' | AuthErrorCode;
+
+export interface AuthenticateOptions {
+  /** The `iss` that tokens must have, to the letter. */
+  issuer: string;
+  /** The audiences this service answers to; a token must name exactly one of them and nothing else. */
+  audiences: readonly string[];
+  keySet: KeySet;
+  denylist: Pick<DenylistReader, 'isRevoked'>;
+  /** How many verified tokens are remembered. Default 5000. */
+  cacheSize?: number;
+  /** Where the metadata of this protected resource is (RFC 9728), told in every challenge. */
+  resourceMetadataUrl?: string;
+  /** Told once per request; for metrics. */
+  onVerdict?: (verdict: Verdict, req: Request, res: Response) => void;
+}
+
+const keysMissing = 'The keys to verify tokens with are not available';
+
+interface Verified {
+  caller: Caller;
+  reference: TokenReference;
+}
+
+/**
+ * Lets only requests with one valid, unrevoked access token in their Authorization header pass (RFC 6750, 2.1);
+ * behind it callerOf(req) tells who is calling. Every other request ends in an AuthError: 400 or 401 when the
+ * request is at fault, 503 when keys or denylist are missing.
+ */
+export function createAuthenticate({
+  issuer,
+  audiences,
+  keySet,
+  denylist,
+  cacheSize = 5000,
+  resourceMetadataUrl,
+  onVerdict = () => {},
+}: AuthenticateOptions): RequestHandler {
+  const remembered = createTokenCache<Verified>(cacheSize);
+  const pending = new Map<string, Promise<Verified>>();
+  let keys = keySet.current();
+  let verifyToken = keys && createVerifyToken(issuer, audiences, keys);
+
+  return (req, res, next) => {
+    try {
+      const header = authorizationOf(req);
+      useCurrentKeys();
+      const known = remembered.get(header);
+      if (!known) {
+        verifyOnce(header)
+          .then((verified) => admit(verified, 'verified', req, res))
+          .then(
+            () => next(),
+            (error) => end(error, req, res, next),
+          );
+        return;
+      }
+      admit(known, 'remembered', req, res);
+    } catch (error) {
+      return end(error, req, res, next);
+    }
+    next();
+  };
+
+  function admit({ caller, reference }: Verified, verdict: Verdict, req: Request, res: Response): void {
+    if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired();
+    if (isRevoked(reference)) throw refuse('invalid_token', 'The access token has been revoked');
+    setCaller(req, caller);
+    onVerdict(verdict, req, res);
+  }
+
+  function end(error: unknown, req: Request, res: Response, next: NextFunction): void {
+    if (error instanceof AuthError) onVerdict(error.code, req, res);
+    next(error);
+  }
+
+  /** The Authorization header if it is the one place where this request carries a token. */
+  function authorizationOf(req: Request): string {
+    // Node drops all but the first one from req.headers.
+    let count = 0;
+    for (let i = 0; i < req.rawHeaders.length; i += 2) {
+      const name = req.rawHeaders[i] as string;
+      if (name.length === 13 && name.toLowerCase() === 'authorization') count++;
+    }
+    if (count > 1) throw refuse('invalid_request', 'There must be one Authorization header');
+    const header = req.headers.authorization;
+    if (header === undefined || !/^bearer(?: |$)/i.test(header)) {
+      throw refuse('no_credentials', 'This needs an access token in the Authorization header');
+    }
+    if (/[?&]access_token=/.test(req.originalUrl)) {
+      throw refuse('invalid_request', 'A token in the query is not accepted');
+    }
+    return header;
+  }
+
+  /** Forgets what was verified under keys that are no longer the current ones. */
+  function useCurrentKeys(): void {
+    const current = keySet.current();
+    if (current === keys) return;
+    keys = current;
+    verifyToken = keys && createVerifyToken(issuer, audiences, keys);
+    remembered.clear();
+    pending.clear();
+  }
+
+  /** Verifies a token once, however many requests bring it at the same time. */
+  function verifyOnce(header: string): Promise<Verified> {
+    const running = pending.get(header);
+    if (running) return running;
+    const started = verify(header).finally(() => {
+      if (pending.get(header) === started) pending.delete(header);
+    });
+    pending.set(header, started);
+    return started;
+  }
+
+  async function verify(header: string): Promise<Verified> {
+    const token = header.slice('bearer '.length);
+    try {
+      const kid = keyIdOf(token);
+      if (!(await keySetKnows(kid))) throw new TypeError('an unknown key');
+      useCurrentKeys();
+      const verifiedUnder = keys;
+      if (!verifyToken) throw refuse('unavailable', keysMissing);
+      const caller = await verifyToken(token);
+      const { tokenId: jti, subject: sub, issuedAt: iat, grantId: gid } = caller;
+      const verified = { caller, reference: { jti, sub, iat, gid } };
+      if (keySet.current() === verifiedUnder) remembered.set(header, verified);
+      return verified;
+    } catch (cause) {
+      if (cause instanceof AuthError) throw cause;
+      throw hasExpired(cause)
+        ? expired(cause)
+        : refuse('invalid_token', 'The access token is not valid', cause);
+    }
+  }
+
+  async function keySetKnows(kid: string): Promise<boolean> {
+    try {
+      return await keySet.knows(kid);
+    } catch (cause) {
+      throw refuse('unavailable', keysMissing, cause);
+    }
+  }
+
+  function isRevoked(reference: TokenReference): boolean {
+    try {
+      return denylist.isRevoked(reference);
+    } catch (cause) {
+      if (!(cause instanceof DenylistUnavailable)) throw cause;
+      throw refuse('unavailable', 'Revoked tokens cannot be told from others now', cause);
+    }
+  }
+
+  function expired(cause?: unknown): AuthError {
+    return refuse('invalid_token', 'The access token has expired', cause);
+  }
+
+  function refuse(code: AuthErrorCode, message: string, cause?: unknown): AuthError {
+    return new AuthError(code, message, { cause, resourceMetadataUrl });
+  }
+}

@@ -1,0 +1,5 @@
+export { AuthError, type AuthErrorCode } from './auth-error.ts';
+export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
+export { type Caller, callerOf } from './caller.ts';
+export { createKeySet, type KeySet, type KeySetOptions, type PublicKey } from './key-set.ts';
+export { requireRole, requireScope } from './require-scope.ts';

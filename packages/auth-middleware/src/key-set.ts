@@ -1,0 +1,161 @@
+import { createPublicKey } from 'node:crypto';
+
+/** A public signing key as we keep it: these members and no others (RFC 7518, 6.2.1). */
+export type PublicKey = {
+  kty: 'EC';
+  crv: 'P-256';
+  x: string;
+  y: string;
+  kid: string;
+  alg: 'ES256';
+  use: 'sig';
+};
+
+export interface KeySetOptions {
+  /** Where the issuer's JWK Set is, as seen from this process. */
+  jwksUri: string;
+  /** How often the keys are fetched anew, and so how long a withdrawn key may live. Default one minute. */
+  refreshMs?: number;
+  /** Told why a fetch failed, or which published keys are not used; for logs and alerts. */
+  onFault?: (error: unknown) => void;
+}
+
+/** The issuer's public keys, kept fresh in the background and served from memory while the issuer is away. */
+export interface KeySet {
+  /** Resolves when keys are known, after at most one fetch; rejects when that fetch fails. */
+  load(): Promise<void>;
+  isReady(): boolean;
+  /** The keys known now: the same object until they change, undefined before the first good fetch. */
+  current(): { keys: PublicKey[] } | undefined;
+  /**
+   * Whether the issuer publishes this key. An unknown one makes the set be fetched again, once in 30 seconds
+   * whatever number of tokens ask; throws when it cannot be told because the issuer does not answer.
+   */
+  knows(kid: string): boolean | Promise<boolean>;
+  close(): void;
+}
+
+const deadlineMs = 1500;
+const maxBodyBytes = 64 * 1024;
+const seekPauseMs = 30_000;
+const retryMs = { withKeys: 5000, withoutKeys: 500 };
+
+/** Fetches the key set at once and then again and again until close(); a failed fetch changes nothing. */
+export function createKeySet({ jwksUri, refreshMs = 60_000, onFault = () => {} }: KeySetOptions): KeySet {
+  const closing = new AbortController();
+  let keySet: { keys: PublicKey[] } | undefined;
+  let inFlight: Promise<void> | undefined;
+  let lastFailure: unknown;
+  let seekAgainAt = 0;
+  let timer: NodeJS.Timeout | undefined;
+  void refreshAlways();
+
+  const has = (kid: string) => keySet?.keys.some((key) => key.kid === kid) ?? false;
+
+  return {
+    async load() {
+      if (!keySet) await update();
+    },
+    isReady: () => keySet !== undefined,
+    current: () => keySet,
+    knows: (kid) => has(kid) || seek(kid),
+    close() {
+      closing.abort();
+      clearTimeout(timer);
+    },
+  };
+
+  async function refreshAlways(): Promise<void> {
+    await update().catch(() => {});
+    if (closing.signal.aborted) return;
+    const pauseMs = lastFailure === undefined ? refreshMs : keySet ? retryMs.withKeys : retryMs.withoutKeys;
+    // Jitter, so that processes started together do not fetch together for ever.
+    timer = setTimeout(refreshAlways, pauseMs * (0.9 + 0.2 * Math.random())).unref();
+  }
+
+  async function seek(kid: string): Promise<boolean> {
+    await inFlight?.catch(() => {});
+    if (!has(kid) && performance.now() >= seekAgainAt) {
+      seekAgainAt = performance.now() + seekPauseMs;
+      await update().catch(() => {});
+    }
+    if (!has(kid) && lastFailure !== undefined) throw lastFailure;
+    return has(kid);
+  }
+
+  function update(): Promise<void> {
+    inFlight ??= fetchKeys()
+      .then(
+        (keys) => {
+          lastFailure = undefined;
+          if (JSON.stringify(keys) !== JSON.stringify(keySet?.keys)) keySet = { keys };
+        },
+        (error) => {
+          lastFailure = error;
+          if (!closing.signal.aborted) onFault(error);
+          throw error;
+        },
+      )
+      .finally(() => {
+        inFlight = undefined;
+      });
+    return inFlight;
+  }
+
+  async function fetchKeys(): Promise<PublicKey[]> {
+    const response = await fetch(jwksUri, {
+      headers: { accept: 'application/jwk-set+json, application/json' },
+      redirect: 'error',
+      signal: AbortSignal.any([closing.signal, AbortSignal.timeout(deadlineMs)]),
+    });
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      throw new Error(`the key set answered ${response.status}`);
+    }
+    const published = JSON.parse(await readText(response)) as { keys?: unknown } | null;
+    const candidates = Array.isArray(published?.keys) ? (published.keys as unknown[]) : [];
+    const keys = usableKeys(candidates);
+    if (keys.length === 0) throw new Error('the key set has no usable key');
+    if (keys.length < candidates.length) {
+      onFault(new Error(`${candidates.length - keys.length} published keys are not used`));
+    }
+    return keys;
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBodyBytes) throw new Error('the key set is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The sound ES256 keys among `candidates`; of keys that share a kid none, since it names no single one of them. */
+function usableKeys(candidates: unknown[]): PublicKey[] {
+  const keys = candidates.map(usableKey).filter((key) => key !== undefined);
+  return keys.filter(({ kid }) => candidates.filter((other) => kidOf(other) === kid).length === 1);
+}
+
+function usableKey(candidate: unknown): PublicKey | undefined {
+  const { kty, crv, x, y, kid, alg, use, d } = Object(candidate) as Record<string, unknown>;
+  if (kty !== 'EC' || crv !== 'P-256' || alg !== 'ES256' || use !== 'sig') return undefined;
+  // A key whose private half is public signs for everyone.
+  if (d !== undefined) return undefined;
+  if (typeof x !== 'string' || typeof y !== 'string' || typeof kid !== 'string' || kid === '')
+    return undefined;
+  const key: PublicKey = { kty, crv, x, y, kid, alg, use };
+  try {
+    createPublicKey({ key: { ...key }, format: 'jwk' });
+    return key;
+  } catch {
+    return undefined;
+  }
+}
+
+function kidOf(candidate: unknown): unknown {
+  return (Object(candidate) as Record<string, unknown>).kid;
+}
