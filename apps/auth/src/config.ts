@@ -1,0 +1,20 @@
+import { FlagSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
+import { z } from 'zod';
+
+const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
+
+/** What the authorization server reads from its environment; no secret has a default. */
+export const AuthConfigSchema = ProcessConfigSchema.extend({
+  // The protocol's paths stand at the root, so the issuer is an origin.
+  ISSUER: ProcessConfigSchema.shape.ISSUER.refine(
+    (url) => new URL(url).pathname === '/',
+    'must have no path',
+  ),
+  DATABASE_URL: z.string().optional(),
+  REDIS_URL: z.string().optional(),
+  ENCRYPTION_KEY: z.string().refine(isKey, 'must be 32 random bytes in base64url'),
+  ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
+  DEMO: FlagSchema.default(false),
+  ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
+});
+export type AuthConfig = z.output<typeof AuthConfigSchema>;

@@ -1,0 +1,238 @@
+import type { EventEmitter } from 'node:events';
+import type { Logger } from '@gatehouse/service-kit';
+import type { JWK } from 'jose';
+import {
+  type AccessToken,
+  type AdapterFactory,
+  type Client,
+  type ClientCredentials,
+  errors,
+  interactionPolicy,
+  type KoaContextWithOIDC,
+  Provider,
+  type RefreshToken,
+} from 'oidc-provider';
+import type { AccountStore } from './accounts.ts';
+import { isClientSecret, ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
+import { renderError } from './pages/error.ts';
+import { logoutSource, postLogoutSuccessSource } from './pages/logout.ts';
+import { allowedScopes, requireScopes } from './requested-scopes.ts';
+import { apiAudience, apiScopes, lifetimes, openidScopes, resourceServer } from './scopes.ts';
+import { orUnavailable, Unavailable } from './unavailable.ts';
+
+interface ProviderDependencies {
+  issuer: string;
+  adapter: AdapterFactory;
+  signingKeys: readonly JWK[];
+  cookieKey: string;
+  clients: readonly RegisteredClient[];
+  accounts: AccountStore;
+  logger: Logger;
+}
+
+/** The OAuth and OpenID protocol of oidc-provider under the policy of Gatehouse; grants of our own are added to it. */
+export function createProvider(deps: ProviderDependencies): Provider {
+  const { issuer, accounts, logger } = deps;
+  const isSecure = issuer.startsWith('https:');
+  const provider = new Provider(issuer, {
+    adapter: deps.adapter,
+    clients: [...deps.clients],
+    jwks: { keys: [...deps.signingKeys] },
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    extraClientMetadata: { properties: [...ownClientMetadata] },
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+
+    // OAuth 2.1: the code flow with PKCE S256, for every client, to an address that is told each time.
+    responseTypes: ['code'],
+    pkce: { required: () => true },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    rotateRefreshToken: true,
+    // A grant once revoked is never used again: its gid is on the denylist.
+    revokeGrantPolicy: () => true,
+    // Signing out ends the refresh tokens too, also those with offline_access.
+    expiresWithSession: () => true,
+
+    scopes: openidScopes,
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
+    findAccount: async (_ctx, accountId) => {
+      const account = await orUnavailable(() => accounts.find(accountId));
+      if (!account || account.disabled) return undefined;
+      const { id, displayName, username, email, roles } = account;
+      const claims = { sub: id, name: displayName, preferred_username: username, email };
+      return { accountId: id, roles, claims: () => claims };
+    },
+    extraTokenClaims: (ctx, token) => {
+      if (token.kind !== 'AccessToken') return { roles: [] };
+      const act = token.gty === tokenExchange ? { act: { sub: token.clientId } } : {};
+      return { gid: token.grantId, roles: ctx.oidc.account?.roles ?? [], ...act };
+    },
+    loadExistingGrant,
+
+    ttl: {
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessToken,
+      ClientCredentials: lifetimes.accessToken,
+      AuthorizationCode: lifetimes.authorizationCode,
+      IdToken: lifetimes.idToken,
+      Interaction: lifetimes.interaction,
+      Session: lifetimes.session,
+      Grant: lifetimes.session,
+      RefreshToken: lifetimes.session,
+    },
+    cookies: {
+      // RFC 6265bis, 4.1.3: the name itself makes browsers insist on Secure, our host and the whole path.
+      names: {
+        session: isSecure ? '__Host-session' : 'session',
+        interaction: 'interaction',
+        resume: 'resume',
+      },
+      keys: [deps.cookieKey],
+      long: { signed: true },
+      short: { signed: true },
+    },
+    interactions: { policy: signInPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    renderError,
+    features: {
+      devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      dPoP: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: mayIntrospect },
+      revocation: { enabled: true, allowedPolicy: mayRevoke },
+      rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => apiAudience,
+        // One token works at the API and at userinfo.
+        useGrantedResource: () => true,
+        getResourceServerInfo: apiFor,
+      },
+    },
+    routes: {
+      authorization: '/authorize',
+      token: '/token',
+      introspection: '/introspect',
+      revocation: '/revoke',
+      userinfo: '/userinfo',
+      end_session: '/logout',
+      jwks: '/.well-known/jwks.json',
+    },
+  });
+
+  // The first middleware of the app has made these headers say what ISSUER says.
+  provider.proxy = true;
+  adjustClients(provider);
+  provider.use(announceApiScopes);
+  provider.use(answerWhileUnavailable);
+  logRefusals(provider, logger);
+  return provider;
+}
+
+function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
+  if (resource !== apiAudience) throw new errors.InvalidTarget();
+  const api = allowedScopes(client);
+  if (ctx.oidc.params?.grant_type === 'client_credentials') {
+    requireScopes(ctx, api);
+    return resourceServer(apiAudience, api);
+  }
+  const granted = [...api, 'openid', 'profile', 'email'];
+  const asked = [...ctx.oidc.requestParamScopes];
+  if (asked.length > 0 && !asked.some((scope) => granted.includes(scope))) requireScopes(ctx, granted);
+  return resourceServer(apiAudience, granted);
+}
+
+// A session can outlast its account: then somebody else has to sign in.
+function signInPolicy() {
+  const policy = interactionPolicy.base();
+  const isGone = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.session?.accountId && !oidc.account);
+  policy.get('login')?.checks.add(new interactionPolicy.Check('no_account', 'the account is gone', isGone));
+  return policy;
+}
+
+// Whoever uses a part of Gatehouse itself is not asked whether it may act for them.
+async function loadExistingGrant(ctx: KoaContextWithOIDC) {
+  const { client, account, session, result, provider } = ctx.oidc;
+  if (!client || !account) return undefined;
+  const grantId = result?.consent?.grantId ?? session?.grantIdFor(client.clientId);
+  const existing = grantId ? await provider.Grant.find(grantId) : undefined;
+  if (!client.first_party) return existing;
+  const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
+  grant.addOIDCScope([...ctx.oidc.requestParamOIDCScopes]);
+  for (const [resource, { scopes }] of Object.entries(ctx.oidc.resourceServers ?? {})) {
+    grant.addResourceScope(
+      resource,
+      [...ctx.oidc.requestParamScopes].filter((scope) => scopes.has(scope)),
+    );
+  }
+  await grant.save();
+  return grant;
+}
+
+type AnyToken = AccessToken | ClientCredentials | RefreshToken;
+
+function mayIntrospect(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
+  const isForClient = 'aud' in token && token.aud !== undefined && token.aud === client.resource_audience;
+  return isForClient || token.clientId === client.clientId;
+}
+
+function mayRevoke(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
+  if (token.clientId === client.clientId) return true;
+  // RFC 7009, 2.1: the request is refused and the client told so.
+  throw new errors.UnauthorizedClient('the token was issued to another client');
+}
+
+function adjustClients(provider: Provider): void {
+  const { prototype } = provider.Client;
+  const allows = prototype.grantTypeAllowed;
+  prototype.compareClientSecret = function compareHashed(secret) {
+    return isClientSecret(this.clientSecret, secret);
+  };
+  prototype.grantTypeAllowed = function allowedOrRefused(type) {
+    const oidc = Provider.ctx?.oidc;
+    const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
+    // RFC 6749, 5.2 has a code of its own for this, where the library says invalid_request.
+    if (isAsked && !allows.call(this, type)) throw new errors.UnauthorizedClient();
+    return allows.call(this, type);
+  };
+}
+
+const errorEvents = ['authorization', 'grant', 'introspection', 'revocation', 'userinfo', 'end_session']
+  .flatMap((name) => [`${name}.error`, `${name}_confirm.error`])
+  .concat('server_error', 'error');
+
+function logRefusals(provider: Provider, logger: Logger): void {
+  const events: EventEmitter = provider;
+  const log = (err: errors.OIDCProviderError, ctx: KoaContextWithOIDC) => {
+    if (!(err.status < 500)) return logger.error({ err: err.cause ?? err }, 'the provider failed');
+    const { error, error_detail, error_description } = err;
+    const detail = error_detail ?? error_description;
+    logger.info({ error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
+  };
+  for (const name of errorEvents) {
+    // Koa's own event has its arguments the other way round.
+    events.on(name, (...[one, other]) => (name === 'error' ? log(one, other) : log(other, one)));
+  }
+}
+
+type Next = () => Promise<void>;
+
+async function announceApiScopes(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const metadata = ctx.body as { scopes_supported?: string[] } | undefined;
+  if (ctx.path.startsWith('/.well-known/') && metadata?.scopes_supported) {
+    metadata.scopes_supported = [...metadata.scopes_supported, ...apiScopes];
+  }
+}
+
+async function answerWhileUnavailable(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  try {
+    await next();
+  } catch (error) {
+    // What fails outside the library's own error handling, such as storing the session.
+    if (!(error instanceof Unavailable)) throw error;
+    ctx.status = error.status;
+    ctx.body = { error: error.error, error_description: error.error_description };
+    ctx.app.emit('error', error, ctx);
+  }
+  if (ctx.status === 503) ctx.set('Retry-After', '2');
+}
