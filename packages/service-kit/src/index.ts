@@ -15,6 +15,7 @@ export {
   isDatabaseUnavailable,
   openDatabase,
 } from './database.ts';
+export { createDelegatedFetch } from './delegated-fetch.ts';
 export { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
 export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
 export { createHealth, type Health } from './health.ts';
@@ -37,4 +38,3 @@ export {
   type SharedParts,
   startService,
 } from './start-service.ts';
-export { callerRefused, createTokenExchange, type ExchangeRequest } from './token-exchange.ts';

@@ -109,16 +109,22 @@ const requireUser: RequestHandler = (req, _res, next) => {
   next();
 };
 
+// A body of 64 KiB can have ten thousand faults.
+const maxErrors = 20;
+
 const parseJson = express.json({ limit: '64kb', inflate: false, strict: false });
 
 function parsersOf(declared: Route): RequestHandler[] {
   if (declared.body === undefined) return [];
-  const requireJson: RequestHandler = (req, _res, next) => {
-    if (!req.is('application/json')) throw new Problem(415, 'The body must be application/json');
-    next();
-  };
   return [requireJson, parseJson];
 }
+
+const requireJson: RequestHandler = (req, _res, next) => {
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
+  if (!req.is('application/json') || charset.toLowerCase() !== 'utf-8')
+    throw new Problem(415, 'The body must be application/json in UTF-8');
+  next();
+};
 
 function handle(declared: Route): RequestHandler {
   return async (req, res) => {
@@ -129,7 +135,9 @@ function handle(declared: Route): RequestHandler {
       body: parse(declared.body, req.body, '#', errors),
       req,
     };
-    if (errors.length > 0) throw new Problem(422, 'The request does not fit the schema', { errors });
+    if (errors.length > 0) {
+      throw new Problem(422, 'The request does not fit the schema', { errors: errors.slice(0, maxErrors) });
+    }
     const reply =
       declared.scope === undefined
         ? await declared.handler(input)

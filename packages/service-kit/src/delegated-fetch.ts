@@ -1,0 +1,80 @@
+import type { Request } from 'express';
+import { z } from 'zod';
+import { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
+import { Problem } from './problem.ts';
+import { requestIdOf } from './request-context.ts';
+
+/** Reads a path of the other service. */
+type DelegatedGet = (path: string) => Promise<{ status: number; body: unknown }>;
+
+const timeoutMs = 2_000;
+
+const ExchangedTokenSchema = z.object({
+  access_token: z.string().min(1),
+  token_type: z.string().regex(/^bearer$/i),
+});
+const OAuthErrorSchema = z.object({ error: z.string() });
+
+/**
+ * Calls another service with the rights of the caller and none of its own: the caller's access token is exchanged for
+ * one that is good at that service alone (RFC 8693).
+ * @param target where the service is, and where, as whom, for which audience and scope to get tokens for it
+ * @returns a function of a guarded request; what it resolves to works for 2 s from then on
+ * @throws Problem 401 when the caller's token is refused, 503 when the token endpoint or the service fails us
+ */
+export function createDelegatedFetch(target: {
+  url: string;
+  tokenUrl: string;
+  clientId: string;
+  clientSecret: string;
+  audience: string;
+  scope: string;
+}): (req: Request) => Promise<DelegatedGet> {
+  // RFC 6749, 2.3.1: both halves are form-encoded first.
+  const credentials = btoa([target.clientId, target.clientSecret].map(encodeURIComponent).join(':'));
+
+  async function exchange(subjectToken: string, requestId: string, signal: AbortSignal): Promise<string> {
+    const { status, body } = await fetchJson(target.tokenUrl, {
+      signal,
+      method: 'POST',
+      headers: { Authorization: `Basic ${credentials}`, 'X-Request-Id': requestId },
+      body: new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: subjectToken,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        audience: target.audience,
+        scope: target.scope,
+      }),
+    });
+    if (status === 200) return parseAnswer(ExchangedTokenSchema, body).access_token;
+    // RFC 8693, 2.2.2 calls a bad subject token an invalid_request; many servers say invalid_grant.
+    const { error } = parseAnswer(OAuthErrorSchema, body);
+    if (status === 400 && ['invalid_request', 'invalid_grant'].includes(error)) throw callerRefused();
+    throw upstreamFault(new Error(`the token endpoint answered ${status} ${error}`));
+  }
+
+  return async (req) => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const requestId = requestIdOf(req);
+    const token = await exchange(bearerTokenOf(req), requestId, signal);
+    const headers = { Authorization: `Bearer ${token}`, 'X-Request-Id': requestId };
+    return async (path) => {
+      const answer = await fetchJson(`${target.url}${path}`, { signal, headers });
+      // The token was made a moment ago: whoever it speaks for has been signed out since.
+      if (answer.status === 401) throw callerRefused();
+      return answer;
+    };
+  };
+}
+
+function bearerTokenOf(req: Request): string {
+  const [, token] = /^bearer (.+)$/i.exec(req.headers.authorization ?? '') ?? [];
+  if (token === undefined) throw new Error('only a guarded request can be acted for');
+  return token;
+}
+
+function callerRefused(): Problem {
+  return new Problem(401, 'The access token is no longer good', {
+    headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' },
+  });
+}
