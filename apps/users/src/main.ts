@@ -1,0 +1,4 @@
+import { runService } from '@gatehouse/service-kit';
+import { users } from './app.ts';
+
+runService(users);
