@@ -1,0 +1,26 @@
+import { index, integer, pgSchema, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+
+export const schema = pgSchema('items');
+
+// Cursors of lists carry milliseconds, so the columns must not keep more.
+const moment = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
+
+/** What is for sale, and whose it is; a subject of OAuth is any text. */
+export const items = schema.table(
+  'items',
+  {
+    id: uuid('id').primaryKey().defaultRandom(),
+    ownerId: text('owner_id').notNull(),
+    name: text('name').notNull(),
+    description: text('description').notNull(),
+    priceCents: integer('price_cents').notNull(),
+    currency: text('currency').notNull().default('EUR'),
+    stock: integer('stock').notNull(),
+    createdAt: moment('created_at').notNull().defaultNow(),
+    updatedAt: moment('updated_at').notNull().defaultNow(),
+  },
+  (table) => [
+    index('items_newest').on(table.createdAt, table.id),
+    index('items_newest_of_owner').on(table.ownerId, table.createdAt, table.id),
+  ],
+);

@@ -1,0 +1,50 @@
+import { type Db, olderThan, type PageQuery, toPage } from '@gatehouse/service-kit';
+import { and, desc, eq, ilike } from 'drizzle-orm';
+import { items } from './schema.ts';
+
+export type NewItem = Pick<typeof items.$inferInsert, 'name' | 'description' | 'priceCents' | 'stock'>;
+export type ItemStore = ReturnType<typeof createItemStore>;
+
+/** Items in the database, newest first. */
+export function createItemStore(db: Db) {
+  return {
+    async list({
+      limit,
+      cursor,
+      q,
+      ownerId,
+    }: PageQuery & { q?: string | undefined; ownerId?: string | undefined }) {
+      const filters = and(
+        olderThan(items, cursor),
+        q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`),
+        ownerId === undefined ? undefined : eq(items.ownerId, ownerId),
+      );
+      const newestFirst = [desc(items.createdAt), desc(items.id)];
+      const rows = await db
+        .select()
+        .from(items)
+        .where(filters)
+        .orderBy(...newestFirst)
+        .limit(limit + 1);
+      return toPage(rows, limit);
+    },
+
+    async find(id: string) {
+      const [item] = await db.select().from(items).where(eq(items.id, id));
+      return item;
+    },
+
+    async create(ownerId: string, item: NewItem) {
+      const [created] = await db
+        .insert(items)
+        .values({ ...item, ownerId })
+        .returning();
+      if (created === undefined) throw new Error('the insert returned no row');
+      return created;
+    },
+  };
+}
+
+function escapeLike(text: string): string {
+  return text.replaceAll(/[\\%_]/g, '\\$&');
+}
