@@ -1,0 +1,16 @@
+import type { Service } from '@gatehouse/service-kit';
+import { type OrdersConfig, OrdersConfigSchema } from './config.ts';
+import { seed } from './demo.ts';
+import { createItemsClient } from './items-client.ts';
+import { orderRoutes } from './routes/orders.ts';
+import { createOrderStore } from './store.ts';
+
+export const orders: Service<OrdersConfig> = {
+  name: 'orders',
+  description: 'Orders of the caller',
+  audience: 'urn:gatehouse:orders',
+  config: OrdersConfigSchema,
+  migrations: new URL('../migrations', import.meta.url),
+  seed,
+  routes: ({ db, config }) => orderRoutes(createOrderStore(db), createItemsClient(config)),
+};
