@@ -31,9 +31,12 @@ export interface DenylistReader {
 export interface DenylistWriter {
   /** Every revocation is in the log when this resolves; throws DenylistUnavailable otherwise. */
   append(revocations: readonly Revocation[]): Promise<void>;
-  /** Whether the log holds everything revoked, which a log that lost its data does not. */
+  /** Whether the log holds everything revoked, which a new log or one that lost its data does not. */
   isComplete(): Promise<boolean>;
-  /** Says that all unexpired revocations have been appended; readers trust the log from now on. */
+  /**
+   * Says that all unexpired revocations have been appended: readers trust the log from now on. Throws
+   * DenylistUnavailable if the log lost its data since isComplete() found it incomplete.
+   */
   markComplete(): Promise<void>;
   close(): Promise<void>;
 }

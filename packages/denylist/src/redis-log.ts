@@ -1,9 +1,9 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Revocation } from './denylist.ts';
 
-/** The names in Redis. The braces keep both on one node of a cluster. */
-export function logKeys(name: string): { stream: string; marker: string } {
-  return { stream: `{${name}}`, marker: `{${name}}:complete` };
+/** The names in Redis. The braces keep them on one node of a cluster. */
+export function logKeys(name: string): { stream: string; marker: string; replay: string } {
+  return { stream: `{${name}}`, marker: `{${name}}:complete`, replay: `{${name}}:replay` };
 }
 
 /** A client that never queues and never sends a command twice: what cannot be done now fails now. */

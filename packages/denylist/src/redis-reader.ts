@@ -6,7 +6,7 @@ import { createRevocationIndex, sweepRegularly } from './revocation-index.ts';
 
 const logStart = '0-0';
 const batchSize = 1000;
-const blockMs = 500;
+const blockMs = 250;
 const retryMs = 100;
 
 export interface RedisDenylistReaderOptions {
@@ -63,6 +63,11 @@ export function createRedisDenylistReader({
         retryStrategy: () => null,
         commandTimeout: blockMs + 500,
       });
+      // Of a refused connection the rejected call says no more than that it is closed.
+      let refusal: unknown;
+      redis.on('error', (error) => {
+        refusal = error;
+      });
       const hangUp = () => redis.disconnect();
       closing.signal.addEventListener('abort', hangUp);
       try {
@@ -71,7 +76,7 @@ export function createRedisDenylistReader({
           faultReported = false;
         });
       } catch (error) {
-        if (!closing.signal.aborted && !faultReported) onFault(error);
+        if (!closing.signal.aborted && !faultReported) onFault(refusal ?? error);
         faultReported = true;
       }
       closing.signal.removeEventListener('abort', hangUp);

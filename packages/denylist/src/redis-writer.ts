@@ -5,6 +5,14 @@ import { createRedisClient, encode, logKeys } from './redis-log.ts';
 
 const entriesPerTransaction = 500;
 
+// What was replayed into a log that was wiped meanwhile is gone, and so is the id of that replay. The marker's new
+// value makes readers read the log from its start; the entry wakes them.
+const markScript = `
+  if ARGV[2] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
+  redis.call('SET', KEYS[2], ARGV[1])
+  redis.call('XADD', KEYS[1], '*', 'complete', ARGV[1])
+  return 1`;
+
 export interface RedisDenylistWriterOptions {
   url: string;
   /** Distinguishes denylists that share a Redis. */
@@ -23,7 +31,8 @@ export function createRedisDenylistWriter({
   name = 'gatehouse:denylist',
   windowSeconds = 3600,
 }: RedisDenylistWriterOptions): DenylistWriter {
-  const { stream, marker } = logKeys(name);
+  const { stream, marker, replay } = logKeys(name);
+  let replayId: unknown = '';
   const redis = createRedisClient(url, {
     commandTimeout: 150,
     socketTimeout: 1000,
@@ -45,12 +54,17 @@ export function createRedisDenylistWriter({
       }
     },
     async isComplete() {
-      return (await attempt(redis.exists(marker))) === 1;
+      if ((await attempt(redis.exists(marker))) === 1) return true;
+      replayId = await commit(redis.multi().set(replay, randomUUID(), 'NX').get(replay));
+      return false;
     },
     async markComplete() {
-      // A new value tells the readers to read the log from its start; the entry wakes them.
       const generation = randomUUID();
-      await commit(redis.multi().set(marker, generation).xadd(stream, '*', 'complete', generation));
+      const keys = [stream, marker, replay] as const;
+      const marked = await attempt(
+        redis.eval(markScript, keys.length, ...keys, generation, String(replayId)),
+      );
+      if (marked !== 1) throw unavailable(new Error('the log lost its data during the replay'));
     },
     async close() {
       redis.disconnect();
