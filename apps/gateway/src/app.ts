@@ -1,0 +1,150 @@
+import { createAuthenticate, createKeySet, requireScope } from '@gatehouse/auth-middleware';
+import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import {
+  ConfigError,
+  createHealth,
+  createLogger,
+  createMetrics,
+  type Health,
+  type Logger,
+  listen,
+  listenMetrics,
+  type Metrics,
+  notFound,
+  problemHandler,
+  type RunningService,
+  requestContext,
+  type SharedParts,
+} from '@gatehouse/service-kit';
+import express, { type Express, type RequestHandler } from 'express';
+import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
+import { hygiene, refuseTunnels } from './hygiene.ts';
+import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
+import { securityHeaders } from './security-headers.ts';
+import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
+
+export { type GatewayConfig, GatewayConfigSchema } from './config.ts';
+
+export interface GatewayDependencies {
+  /** The public origin, which is also the issuer of every token. */
+  issuer: string;
+  allowedHosts: readonly string[];
+  authenticate: RequestHandler;
+  proxies: Record<UpstreamName, UpstreamProxy>;
+  health: Health;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+/** The gateway: this is the order of things that every request goes through. */
+export function createGatewayApp(deps: GatewayDependencies): Express {
+  const app = express();
+  app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
+
+  app.use(requestContext(deps));
+  app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
+  app.use(hygiene(deps));
+  app.use(deps.health.router);
+  app.get(protectedResourcePath, protectedResource(deps.issuer));
+  for (const { path, to, guard, scope } of forwardedPaths) {
+    if (guard === 'bearer') app.use(path, deps.authenticate);
+    if (scope !== undefined) app.use(path, requireScope(scope));
+    app.use(path, deps.proxies[to].handler);
+  }
+  app.use(notFound);
+  app.use(problemHandler(deps.logger));
+  return app;
+}
+
+const apiAudience = 'urn:gatehouse:api';
+const protectedResourcePath = '/.well-known/oauth-protected-resource';
+
+/** RFC 9728: tells clients where tokens for the APIs behind this origin come from. */
+function protectedResource(issuer: string): RequestHandler {
+  const metadata = {
+    // Section 3.3 wants the URL that the metadata was found under, so it cannot be the audience urn.
+    resource: issuer,
+    resource_name: 'Gatehouse APIs',
+    authorization_servers: [issuer],
+    bearer_methods_supported: ['header'],
+    scopes_supported: [
+      'profile:read',
+      'profile:write',
+      'users:admin',
+      'items:read',
+      'items:write',
+      'orders:read',
+      'orders:write',
+    ],
+  };
+  return (_req, res) => {
+    res.set('Cache-Control', 'public, max-age=3600').json(metadata);
+  };
+}
+
+/**
+ * Builds the gateway from its configuration and serves it; it starts, not ready, even where nothing else runs yet.
+ * @param shared what services in the same process have already; alone the gateway makes its own
+ */
+export async function startGateway(
+  config: GatewayConfig,
+  shared: Partial<Pick<SharedParts, 'denylist' | 'logger' | 'metrics'>> = {},
+): Promise<RunningService> {
+  await using opening = new AsyncDisposableStack();
+  const logger = shared.logger ?? createLogger({ name: 'gateway', level: config.LOG_LEVEL });
+  const metrics = shared.metrics ?? createMetrics('gateway');
+
+  const keySet = createKeySet({ jwksUri: config.JWKS_URI });
+  opening.defer(() => keySet.close());
+  const denylist = shared.denylist ?? followRedis(config.REDIS_URL);
+  if (!shared.denylist) opening.defer(() => denylist.close());
+  const authenticate = createAuthenticate({
+    issuer: config.ISSUER,
+    audiences: [apiAudience],
+    keySet,
+    denylist,
+    resourceMetadataUrl: `${config.ISSUER}${protectedResourcePath}`,
+    onVerdict: metrics.countVerdict,
+  });
+  // Public routes outlive Redis: a denylist that was complete once and is stale now refuses tokens, not probes.
+  const health = createHealth({ keys: () => keySet.load(), denylist: () => denylist.ready() }, logger);
+
+  const proxies = createProxies(config, logger);
+  for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
+  const app = createGatewayApp({
+    issuer: config.ISSUER,
+    allowedHosts: config.ALLOWED_HOSTS,
+    authenticate,
+    proxies,
+    health,
+    logger,
+    metrics,
+  });
+
+  if (config.METRICS_PORT !== undefined) {
+    const address = { host: config.HOST, port: config.METRICS_PORT };
+    const metricsListener = await listenMetrics(metrics.registry, address);
+    opening.defer(() => metricsListener.close());
+  }
+  const listener = await listen(app, { host: config.HOST, port: config.PORT });
+  refuseTunnels(listener.server, app);
+  opening.defer(() => listener.close());
+  opening.defer(() => health.drain());
+  logger.info({ port: listener.port }, 'listening');
+
+  const running = opening.move();
+  return { listener, close: () => running.disposeAsync() };
+}
+
+function followRedis(url: string | undefined): DenylistReader {
+  if (url === undefined) throw new ConfigError(['REDIS_URL: is required']);
+  return createRedisDenylistReader({ url });
+}
+
+function createProxies(config: GatewayConfig, logger: Logger): Record<UpstreamName, UpstreamProxy> {
+  const urls = upstreamUrlsOf(config);
+  const names = Object.keys(upstreams) as UpstreamName[];
+  return Object.fromEntries(
+    names.map((name) => [name, createUpstreamProxy({ name, url: urls[name], ...upstreams[name] }, logger)]),
+  ) as Record<UpstreamName, UpstreamProxy>;
+}

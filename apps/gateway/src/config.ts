@@ -1,0 +1,33 @@
+import { PortSchema, ProcessConfigSchema, UrlSchema } from '@gatehouse/service-kit';
+import { z } from 'zod';
+import { type UpstreamName, upstreams } from './upstreams.ts';
+
+type UrlVariable<Name extends UpstreamName> = `${Uppercase<Name>}_URL`;
+
+const urlVariables = Object.fromEntries(
+  Object.keys(upstreams).map((name) => [`${name.toUpperCase()}_URL`, UrlSchema]),
+) as { [Name in UpstreamName as UrlVariable<Name>]: typeof UrlSchema };
+
+/** The environment of the gateway: one `<NAME>_URL` for each upstream, and no default for where anything is. */
+export const GatewayConfigSchema = ProcessConfigSchema.extend({
+  PORT: PortSchema.default(8080),
+  JWKS_URI: UrlSchema,
+  REDIS_URL: z.string().optional(),
+  /** Hosts, comma separated, that clients may name besides the issuer's own. */
+  ALLOWED_HOSTS: z
+    .string()
+    .default('')
+    .transform((list) => list.split(',').filter(Boolean)),
+  ...urlVariables,
+});
+export type GatewayConfig = z.output<typeof GatewayConfigSchema>;
+
+/** The address of each upstream. */
+export function upstreamUrlsOf(config: GatewayConfig): Record<UpstreamName, string> {
+  return Object.fromEntries(
+    Object.keys(upstreams).map((name) => [
+      name,
+      config[`${name.toUpperCase()}_URL` as UrlVariable<UpstreamName>],
+    ]),
+  ) as Record<UpstreamName, string>;
+}

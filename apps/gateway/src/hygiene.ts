@@ -1,0 +1,136 @@
+import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
+import { Problem } from '@gatehouse/service-kit';
+import type { Request, RequestHandler } from 'express';
+
+const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+// RFC 3986, 3.3, without ';' parameters, empty segments and dot segments: what every router reads the same way.
+const plainPath = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~!$&'()*+,=:@-]+)*\/?$/;
+const percentEncoded = /%[\da-f]{2}/gi;
+// Control characters, % . / ; and \, which some server behind us may decode and then obey.
+const encodedTrap = /%(?:[01][\da-f]|2[5ef]|3b|5c|7f)/i;
+const plainQuery = /^[!"$-~]*$/;
+
+// What a client might send to be taken for the gateway, for another client or for another request. An underscore
+// becomes a hyphen in some servers, so names with one could pass as any of these.
+const forgedHeader =
+  /_|^(?:forwarded|(?:true-|cf-|fastly-)?(?:client|connecting)-ip|http2-settings)$|^x-(?:forward(?:ed)?|real|client|cluster|original|rewrite|http-method|method|user|scope|role|auth|authenticated|remote|host|proxy|envoy|internal|access-token|access)s?(?:-|$)/;
+
+// These frame the message or lead it here; RFC 9110, 7.6.1 never lets them be named in Connection.
+const framingHeaders = new Set(['content-length', 'transfer-encoding', 'host']);
+
+/**
+ * After this a request has one meaning for everyone behind it: a plain path, one host that is ours, one credential,
+ * one framing, no header that only the gateway may set. What cannot be cleaned is refused and its connection closed.
+ * @param issuer the public origin, whose host clients must name
+ * @param allowedHosts further values of Host, port included; health checks may use any
+ */
+export function hygiene({
+  issuer,
+  allowedHosts,
+}: {
+  issuer: string;
+  allowedHosts: readonly string[];
+}): RequestHandler {
+  const origin = new URL(issuer);
+  const hosts = new Set([origin.host, ...allowedHosts]);
+  const forwardedProto = origin.protocol.slice(0, -1);
+
+  return (req, _res, next) => {
+    checkTarget(req);
+    checkMessage(req);
+    checkHost(req, hosts);
+    removeHeaders(req.headers);
+    req.headers['x-forwarded-for'] = req.socket.remoteAddress ?? '';
+    req.headers['x-forwarded-host'] = origin.host;
+    req.headers['x-forwarded-proto'] = forwardedProto;
+    next();
+  };
+}
+
+function checkTarget({ url, method }: Request): void {
+  if (!methods.has(method)) throw refusal(501, 'The method is not implemented');
+  const queryAt = url.indexOf('?');
+  const path = queryAt === -1 ? url : url.slice(0, queryAt);
+  if (!isCleanPath(path) || (queryAt !== -1 && !plainQuery.test(url.slice(queryAt + 1)))) {
+    throw refusal(400, 'The request target is not a plain path');
+  }
+}
+
+function isCleanPath(path: string): boolean {
+  if (path.charCodeAt(0) !== 0x2f) return false;
+  if (plainPath.test(path)) return true;
+  return !encodedTrap.test(path) && plainPath.test(path.replace(percentEncoded, 'x')) && isUtf8(path);
+}
+
+function isUtf8(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function checkMessage({ headers, rawHeaders }: Request): void {
+  const coding = headers['transfer-encoding'];
+  if (
+    coding !== undefined &&
+    (coding.toLowerCase() !== 'chunked' || headers['content-length'] !== undefined)
+  ) {
+    throw refusal(400, 'The framing of the body is not clear');
+  }
+  if (headers.upgrade !== undefined) {
+    throw refusal(426, 'This server speaks HTTP/1.1 only', { Upgrade: 'HTTP/1.1' });
+  }
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
+    throw refusal(417, 'The expectation is not known');
+  }
+  // node:http keeps the first of two and says nothing.
+  if (isRepeated(rawHeaders, 'host') || isRepeated(rawHeaders, 'authorization')) {
+    throw refusal(400, 'Host and Authorization may be given only once');
+  }
+}
+
+function isRepeated(rawHeaders: readonly string[], name: string): boolean {
+  let seen = false;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const given = rawHeaders[i] as string;
+    if (given.length !== name.length || given.toLowerCase() !== name) continue;
+    if (seen) return true;
+    seen = true;
+  }
+  return false;
+}
+
+function checkHost({ headers, url }: Request, hosts: ReadonlySet<string>): void {
+  if (hosts.has(headers.host?.toLowerCase() ?? '') || url.startsWith('/health/')) return;
+  throw refusal(400, 'This host is not served here');
+}
+
+function removeHeaders(headers: IncomingHttpHeaders): void {
+  const { connection } = headers;
+  if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close') {
+    for (const option of connection.toLowerCase().split(',')) {
+      const name = option.trim();
+      if (framingHeaders.has(name)) throw refusal(400, 'Connection may not name this header');
+      delete headers[name];
+    }
+  }
+  for (const name in headers) if (forgedHeader.test(name)) delete headers[name];
+}
+
+function refusal(status: number, detail: string, headers?: Record<string, string>): Problem {
+  return new Problem(status, detail, { headers: { ...headers, Connection: 'close' } });
+}
+
+/** Answers what node:http keeps from the app: CONNECT is refused, and every expectation reaches `app`'s hygiene. */
+export function refuseTunnels(server: Server, app: RequestListener): void {
+  server.on('connect', (_req, socket) => {
+    socket.on('error', () => {});
+    socket.end(
+      'HTTP/1.1 405 Method Not Allowed\r\nAllow: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+    );
+  });
+  server.on('checkExpectation', app);
+}

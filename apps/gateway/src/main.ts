@@ -1,0 +1,7 @@
+import { loadConfig, refineForProduction, runProcess } from '@gatehouse/service-kit';
+import { startGateway } from './app.ts';
+import { GatewayConfigSchema } from './config.ts';
+
+runProcess('gateway', (env) =>
+  startGateway(loadConfig(refineForProduction(GatewayConfigSchema.required({ REDIS_URL: true })), env)),
+);

@@ -1,0 +1,50 @@
+export interface UpstreamTraits {
+  /** Cookies belong to the sign-in pages alone; an API never sees one. */
+  keepsCookies: boolean;
+  /** How long an answer may take to begin, in milliseconds. */
+  headersTimeoutMs: number;
+}
+
+const api: UpstreamTraits = { keepsCookies: false, headersTimeoutMs: 2_000 };
+
+/** Who stands behind the gateway. Each is reached at the address in its variable: USERS_URL for users. */
+export const upstreams = {
+  // Checking a password is slow on purpose, and slower when many sign in at once.
+  auth: { keepsCookies: true, headersTimeoutMs: 10_000 },
+  users: api,
+  items: api,
+  orders: api,
+} satisfies Record<string, UpstreamTraits>;
+
+export type UpstreamName = keyof typeof upstreams;
+
+export interface ForwardedPath {
+  /** Everything at and below this path; upper and lower case differ. */
+  path: string;
+  to: UpstreamName;
+  /** `bearer` asks for an access token here; `own` leaves the guard to the upstream. */
+  guard: 'bearer' | 'own';
+  /** The one scope that everything below the path needs; otherwise the service's routes decide. */
+  scope?: string;
+}
+
+/** The routing table: the first match wins, and what matches nothing is 404. */
+export const forwardedPaths: readonly ForwardedPath[] = [
+  { path: '/users/me/items', to: 'items', guard: 'bearer', scope: 'items:read' },
+  { path: '/users', to: 'users', guard: 'bearer' },
+  { path: '/items', to: 'items', guard: 'bearer' },
+  { path: '/orders', to: 'orders', guard: 'bearer' },
+  { path: '/.well-known/openid-configuration', to: 'auth', guard: 'own' },
+  { path: '/.well-known/oauth-authorization-server', to: 'auth', guard: 'own' },
+  { path: '/.well-known/jwks.json', to: 'auth', guard: 'own' },
+  { path: '/authorize', to: 'auth', guard: 'own' },
+  { path: '/token', to: 'auth', guard: 'own' },
+  { path: '/par', to: 'auth', guard: 'own' },
+  { path: '/device', to: 'auth', guard: 'own' },
+  { path: '/introspect', to: 'auth', guard: 'own' },
+  { path: '/revoke', to: 'auth', guard: 'own' },
+  { path: '/userinfo', to: 'auth', guard: 'own' },
+  { path: '/logout', to: 'auth', guard: 'own' },
+  { path: '/interaction', to: 'auth', guard: 'own' },
+  { path: '/register', to: 'auth', guard: 'own' },
+];

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
+import { publicHost, startTestGateway } from './start-gateway.ts';
+
+const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: localhost:8080\r\n\r\n';
+
+test('H01 H02 a body framed in two ways, or in an unknown one, is 400 and the connection closes', async (t) => {
+  const gateway = await startTestGateway(t);
+  const framings = [
+    'Content-Length: 4\r\nTransfer-Encoding: chunked',
+    'Transfer-Encoding: chunked\r\nContent-Length: 4',
+    'Transfer-Encoding: gzip, chunked',
+    'Transfer-Encoding: chunked, chunked',
+    'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked',
+    'Transfer-Encoding: identity',
+    'Transfer-Encoding: xchunked',
+    'Transfer-Encoding: chunked, identity',
+    'Transfer-Encoding : chunked',
+    'Transfer-Encoding:\tchunked\r\nContent-Length: 4',
+    'Transfer-Encoding\r\n: chunked',
+    ' Transfer-Encoding: chunked',
+    'X: y\r\n Transfer-Encoding: chunked',
+    'Transfer_Encoding: chunked\r\nContent-Length: 4\r\nContent-Length: 4',
+    'Content-Length: 4\r\nContent-Length: 5',
+    'Content-Length: 4,4',
+    'Content-Length: +4',
+    'Content-Length: 0x4',
+    'Content-Length: 4 4',
+    'Content-Length: 18446744073709551616',
+    'Content-Length: -1',
+  ];
+  for (const framing of framings) {
+    const { status, closed, text } = await rawRequest(
+      gateway.port,
+      `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\n${framing}\r\n\r\n0\r\n\r\n${smuggled}`,
+    );
+    assert.equal(status, 400, framing);
+    assert.equal(closed, true, framing);
+    assert.equal(text.match(/HTTP\/1\.1 /g)?.length, 1, framing);
+  }
+  assert.deepEqual(gateway.received, []);
+});
+
+test('H03 a chunked body with a request inside is one upstream request, for every method', async (t) => {
+  const gateway = await startTestGateway(t);
+  const chunk = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`;
+  for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+    gateway.received.length = 0;
+    const { status } = await rawRequest(
+      gateway.port,
+      `${method} /token HTTP/1.1\r\nHost: ${publicHost}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunk}`,
+    );
+    assert.equal(status, 200, method);
+    const [request, ...more] = gateway.received;
+    assert.deepEqual([request?.method, request?.url, request?.body, more], [method, '/token', smuggled, []]);
+  }
+});
+
+test('H03 the same with Content-Length, and DELETE without a body', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+    gateway.received.length = 0;
+    const { status } = await rawRequest(
+      gateway.port,
+      `${method} /token HTTP/1.1\r\nHost: ${publicHost}\r\nContent-Length: ${smuggled.length}\r\nConnection: close\r\n\r\n${smuggled}`,
+    );
+    assert.equal(status, 200, method);
+    const [request, ...more] = gateway.received;
+    assert.deepEqual([request?.url, request?.body, more], ['/token', smuggled, []], method);
+    assert.equal(request?.headers['content-length'], String(smuggled.length), method);
+  }
+  assert.equal((await gateway.send('/token', { method: 'DELETE' })).status, 200);
+  assert.equal(gateway.received.at(-1)?.body, '');
+});
+
+test('H05 bare line feeds, folded lines and NUL in a header are 400', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const line of ['X: a\nY: b', 'X: a\r\n b', 'X: a\0b', 'X : a', 'X: a\rY: b']) {
+    const { status } = await rawRequest(
+      gateway.port,
+      `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\n${line}\r\nConnection: close\r\n\r\n`,
+    );
+    assert.equal(status, 400, JSON.stringify(line));
+  }
+  assert.deepEqual(gateway.received, []);
+});
+
+test('H06 broken chunks are 400 or cut off, and never an answer of the upstream', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const chunk of [
+    'fffffffffffffffff\r\nhi',
+    'zz\r\nhi\r\n0\r\n\r\n',
+    '2\r\nhiX\r\n0\r\n\r\n',
+    '-1\r\n\r\n',
+  ]) {
+    const { status, closed } = await rawRequest(
+      gateway.port,
+      `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}`,
+    );
+    assert.ok([0, 400, 413].includes(status), `${status} ${chunk}`);
+    assert.equal(closed, true, chunk);
+  }
+  assert.deepEqual(gateway.received, [], 'none arrived whole');
+  assert.equal((await gateway.send('/token')).status, 200);
+});
+
+test('H23 HTTP/1.0 gets its answer and no keep-alive; HTTP/2 and others are 400', async (t) => {
+  const gateway = await startTestGateway(t);
+  const old = await rawRequest(gateway.port, `GET /token HTTP/1.0\r\nHost: ${publicHost}\r\n\r\n`);
+  assert.deepEqual([old.status, old.closed], [200, true]);
+  assert.doesNotMatch(old.text, /transfer-encoding/i);
+  for (const start of [
+    'GET /token\r\n\r\n',
+    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+    'GET /token HTTP/1.9\r\n\r\n',
+  ]) {
+    const { status, closed } = await rawRequest(gateway.port, start);
+    assert.ok([0, 400, 505].includes(status), `${status} ${start}`);
+    assert.equal(closed, true, start);
+  }
+  assert.equal(gateway.received.length, 1);
+});
+
+test('H25 headers beyond 16 KiB are 431', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const request of [`GET /token?${'x'.repeat(100_000)}`, `GET /token`]) {
+    const { status } = await rawRequest(
+      gateway.port,
+      `${request} HTTP/1.1\r\nHost: ${publicHost}\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+    );
+    assert.equal(status, 431);
+  }
+  assert.deepEqual(gateway.received, []);
+});

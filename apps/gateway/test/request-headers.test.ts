@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
+import { publicHost, startTestGateway } from './start-gateway.ts';
+
+const forged = [
+  'X-Forwarded-For',
+  'X-Forwarded-Host',
+  'X-Forwarded-Proto',
+  'X-Forwarded-Port',
+  'X-Forwarded-Prefix',
+  'X-Forwarded-User',
+  'X-Forwarded',
+  'Forwarded',
+  'X-Real-IP',
+  'True-Client-IP',
+  'CF-Connecting-IP',
+  'X-Client-IP',
+  'X-Cluster-Client-IP',
+  'X-Original-URL',
+  'X-Original-Host',
+  'X-Rewrite-URL',
+  'X-HTTP-Method-Override',
+  'X-HTTP-Method',
+  'X-Method-Override',
+  'X-User-Id',
+  'X-User-ID',
+  'X-User',
+  'X-User-Roles',
+  'X-Scope',
+  'X-Scopes',
+  'X-Client-Id',
+  'X-Role',
+  'X-Roles',
+  'X-Auth-User',
+  'X-Remote-User',
+  'x_user_id',
+  'X_Forwarded_For',
+  'X-User_Id',
+  '__proto__',
+];
+const block = forged.map((name) => `${name}: forged\r\n`).join('');
+const bodies = {
+  GET: '',
+  POST: 'Content-Length: 2\r\n\r\nhi',
+  'chunked POST': 'Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n',
+  'POST with Expect': 'Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi',
+};
+
+for (const [kind, body] of Object.entries(bodies)) {
+  test(`H16 H20 headers that only a gateway may set never come from the client: ${kind}`, async (t) => {
+    const gateway = await startTestGateway(t);
+    for (const path of ['/items', '/token']) {
+      const { text } = await rawRequest(
+        gateway.port,
+        `${kind.replace(/^.*(GET|POST).*$/, '$1')} ${path} HTTP/1.1\r\nHost: ${publicHost}\r\n` +
+          `Authorization: ${await gateway.bearer()}\r\n${block}X-Kept: yes\r\nConnection: close\r\n${body || '\r\n'}`,
+      );
+      assert.match(text, /HTTP\/1\.1 200/);
+      const { rawHeaders, headers, body: sent } = gateway.received.at(-1) ?? assert.fail();
+      assert.ok(!rawHeaders.includes('forged'), `${path}: ${rawHeaders}`);
+      assert.equal(headers['x-forwarded-for'], '127.0.0.1');
+      assert.equal(headers['x-forwarded-host'], publicHost);
+      assert.equal(headers['x-forwarded-proto'], 'http');
+      assert.equal(headers['x-kept'], 'yes');
+      assert.equal(sent, kind === 'GET' ? '' : 'hi');
+    }
+  });
+}
+
+test('H18 headers named in Connection go no further, whatever their name', async (t) => {
+  const gateway = await startTestGateway(t);
+  const { status } = await rawRequest(
+    gateway.port,
+    `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\nConnection: close, X-Secret ,cookie,x-forwarded-for\r\n` +
+      'X-Secret: 1\r\nCookie: a=b\r\nX-Kept: yes\r\n\r\n',
+  );
+  assert.equal(status, 200);
+  const { headers } = gateway.received[0] ?? assert.fail();
+  assert.equal(headers['x-secret'], undefined);
+  assert.equal(headers.cookie, undefined);
+  assert.equal(headers['x-kept'], 'yes');
+  assert.equal(headers['x-forwarded-for'], '127.0.0.1', 'ours arrives all the same');
+  assert.equal(headers.connection, 'keep-alive', 'the hop to the upstream has its own');
+});
+
+test('H18 naming Authorization in Connection takes it away, at the gateway too', async (t) => {
+  const gateway = await startTestGateway(t);
+  const { status } = await rawRequest(
+    gateway.port,
+    `GET /items HTTP/1.1\r\nHost: ${publicHost}\r\nAuthorization: ${await gateway.bearer()}\r\n` +
+      'Connection: close, authorization\r\n\r\n',
+  );
+  assert.equal(status, 401);
+  assert.deepEqual(gateway.received, []);
+});
+
+test('H18 naming a framing header in Connection is 400', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const name of ['content-length', 'transfer-encoding', 'host']) {
+    const { status } = await rawRequest(
+      gateway.port,
+      `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nConnection: close, ${name}\r\nContent-Length: 2\r\n\r\nhi`,
+    );
+    assert.equal(status, 400, name);
+  }
+  assert.deepEqual(gateway.received, []);
+});
+
+test('H19 hop-by-hop headers stay on their hop', async (t) => {
+  const gateway = await startTestGateway(t);
+  const names = [
+    'TE',
+    'Keep-Alive',
+    'Proxy-Connection',
+    'Proxy-Authorization',
+    'Proxy-Authenticate',
+    'HTTP2-Settings',
+  ];
+  const { status } = await rawRequest(
+    gateway.port,
+    `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\n${names.map((name) => `${name}: hop\r\n`).join('')}Connection: close\r\n\r\n`,
+  );
+  assert.equal(status, 200);
+  assert.ok(!gateway.received[0]?.rawHeaders.includes('hop'));
+});
+
+test('a Trailer header kills nobody and goes no further; the gateway still answers after it', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const body of ['\r\n', 'Content-Length: 2\r\n\r\nhi', 'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n']) {
+    const { status } = await rawRequest(
+      gateway.port,
+      `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nTrailer: foo\r\nConnection: close\r\n${body}`,
+    );
+    assert.equal(status, 200);
+    assert.equal(gateway.received.at(-1)?.headers.trailer, undefined);
+  }
+  const get = `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\nTrailer: foo\r\nConnection: close\r\n\r\n`;
+  assert.equal((await rawRequest(gateway.port, get)).status, 200);
+  assert.equal((await gateway.send('/health/live')).status, 200);
+});
+
+test('H07 trailers never become headers of the upstream request', async (t) => {
+  const gateway = await startTestGateway(t);
+  const { status } = await rawRequest(
+    gateway.port,
+    `POST /items HTTP/1.1\r\nHost: ${publicHost}\r\nAuthorization: ${await gateway.bearer()}\r\nConnection: close\r\n` +
+      'Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nAuthorization: Bearer evil\r\nX-User-Id: evil\r\n\r\n',
+  );
+  assert.equal(status, 200);
+  const { rawHeaders, trailers, body } = gateway.received[0] ?? assert.fail();
+  assert.doesNotMatch(rawHeaders.join('\n'), /evil/);
+  assert.deepEqual(trailers, {});
+  assert.equal(body, 'hi');
+});
+
+test('H21 Expect: 100-continue works once, any other expectation is 417', async (t) => {
+  const gateway = await startTestGateway(t);
+  const { text } = await rawRequest(
+    gateway.port,
+    `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi`,
+  );
+  assert.equal(text.match(/HTTP\/1\.1 100 Continue/g)?.length, 1);
+  assert.equal(text.match(/HTTP\/1\.1 200 OK/g)?.length, 1);
+  assert.equal(gateway.received[0]?.headers.expect, undefined);
+  const odd = await gateway.send('/token', { method: 'POST', headers: { expect: 'x' }, body: 'hi' });
+  assert.equal(odd.status, 417);
+  assert.equal(odd.json.status, 417);
+  assert.equal(gateway.received.length, 1);
+});

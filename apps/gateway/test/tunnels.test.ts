@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
+import { publicHost, startTestGateway } from './start-gateway.ts';
+
+test('H09 CONNECT is refused and its socket closed', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const target of ['evil:443', publicHost, '/items']) {
+    const { status, closed } = await rawRequest(
+      gateway.port,
+      `CONNECT ${target} HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`,
+    );
+    assert.ok([400, 405].includes(status), `${status} ${target}`);
+    assert.equal(closed, true);
+  }
+  assert.deepEqual(gateway.received, []);
+});
+
+test('H22 upgrades are 426 and their sockets closed, on any path, before and after a good request', async (t) => {
+  const gateway = await startTestGateway(t);
+  const authorization = await gateway.bearer();
+  const upgrades = [
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__',
+    'Connection: upgrade\r\nUpgrade: anything',
+  ];
+  for (const round of ['before', 'after']) {
+    for (const path of ['/items', '/token', '/health/live', '/nowhere']) {
+      for (const upgrade of upgrades) {
+        for (const token of ['', `Authorization: ${authorization}\r\n`]) {
+          const { status, closed } = await rawRequest(
+            gateway.port,
+            `GET ${path} HTTP/1.1\r\nHost: ${publicHost}\r\n${token}${upgrade}\r\n\r\n`,
+            { timeoutMs: 1_000 },
+          );
+          assert.deepEqual([status, closed], [426, true], `${round} ${path} ${upgrade}`);
+        }
+      }
+    }
+    assert.equal((await gateway.send('/items', { headers: { authorization } })).status, 200);
+    assert.equal(gateway.received.splice(0).length, 1, 'only the good request went on');
+  }
+});
