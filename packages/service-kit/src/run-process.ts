@@ -12,7 +12,8 @@ const closeTimeoutMs = 10_000;
  * @param name stands before each line
  */
 export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Promise<Closable>): void {
-  const starting = start(process.env);
+  // A turn later, so that a signal during the start finds its handler.
+  const starting = Promise.resolve(process.env).then(start);
   let stopping = false;
 
   const stop = async (exitCode: number) => {
