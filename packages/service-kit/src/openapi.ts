@@ -37,7 +37,7 @@ export function createOpenApi(
   const scopes: Record<string, string> = {};
   for (const declared of routes) {
     paths[declared.path] = { ...paths[declared.path], [declared.method]: operationOf(declared) };
-    if (declared.scope !== undefined) scopes[declared.scope] = declared.scope;
+    if (!declared.public) scopes[declared.scope] = declared.scope;
   }
   return createDocument({
     openapi: '3.1.0',
@@ -64,7 +64,7 @@ export function createOpenApi(
 
 function operationOf(declared: Route): ZodOpenApiOperationObject {
   const refusals = [
-    ...(declared.scope === undefined ? [] : [401, 403]),
+    ...(declared.public ? [] : [401, 403]),
     ...(declared.params === undefined ? [] : [404]),
     ...(declared.body === undefined ? [] : [400, 413, 415]),
     422,
@@ -74,7 +74,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
     operationId: `${declared.method}${declared.path.replaceAll(/[/{}]+(\w)?/g, (_all, first) => first?.toUpperCase() ?? '')}`,
     summary: declared.summary,
     ...('role' in declared && { description: `Needs the role \`${declared.role}\`.` }),
-    security: declared.scope === undefined ? [] : [{ oauth2: [declared.scope] }],
+    security: declared.public ? [] : [{ oauth2: [declared.scope] }],
     requestParams: {
       ...(declared.params && { path: declared.params as z.ZodObject }),
       ...(declared.query && { query: declared.query as z.ZodObject }),

@@ -95,7 +95,7 @@ export function createRouter(routes: readonly Route[], authenticate: RequestHand
 }
 
 function guardsOf(declared: Route, authenticate: RequestHandler): RequestHandler[] {
-  if (declared.scope === undefined) return [];
+  if (declared.public) return [];
   return [
     authenticate,
     requireScope(declared.scope),
@@ -138,10 +138,9 @@ function handle(declared: Route): RequestHandler {
     if (errors.length > 0) {
       throw new Problem(422, 'The request does not fit the schema', { errors: errors.slice(0, maxErrors) });
     }
-    const reply =
-      declared.scope === undefined
-        ? await declared.handler(input)
-        : await declared.handler({ ...input, caller: callerOf(req) });
+    const reply = declared.public
+      ? await declared.handler(input)
+      : await declared.handler({ ...input, caller: callerOf(req) });
     const schema = declared.responses[reply.status];
     if (schema === undefined)
       throw new Error(`${declared.method} ${declared.path} answered an undeclared status`);
