@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, test } from 'node:test';
+import { demoAccounts } from '@gatehouse/demo-accounts';
+import {
+  accessTable,
+  assertProblem,
+  createTestBench,
+  pointersOf,
+  testRefusals,
+} from '@gatehouse/service-kit/testing';
+import { users } from '../src/app.ts';
+import { profiles } from '../src/schema.ts';
+
+const bench = await createTestBench();
+after(bench.close);
+const service = await bench.start(users);
+
+testRefusals(service, bench);
+
+const newCaller = async () => {
+  const sub = randomUUID();
+  const username = `user-${sub}`;
+  const profile = { id: sub, username, displayName: 'Someone', email: `${username}@example.com` };
+  await bench.db.insert(profiles).values(profile);
+  return { as: { sub, scope: 'profile:read profile:write', roles: ['customer'] }, profile };
+};
+
+const read = (as: Record<string, unknown>) => service.call('GET', '/users/me', { as });
+const rename = (as: Record<string, unknown>, displayName: unknown) =>
+  service.call('PATCH', '/users/me', { as, json: { displayName } });
+
+test('Z04 the routes are those of the contract', () => {
+  assert.deepEqual(accessTable(service.routes), [
+    'GET /users/me profile:read user',
+    'PATCH /users/me profile:write user',
+  ]);
+});
+
+test('Z08 GET /users/me answers the profile of the caller, with the declared fields and no other', async () => {
+  const { as, profile } = await newCaller();
+  await newCaller();
+  const { status, body } = await read(as);
+  assert.equal(status, 200);
+  const { createdAt, ...rest } = body;
+  assert.deepEqual(rest, { ...profile, roles: ['customer'] });
+  assert.equal(new Date(createdAt).toISOString(), createdAt);
+});
+
+test('GET /users/me tells the roles of the access token', async () => {
+  const { as } = await newCaller();
+  assert.deepEqual((await read({ ...as, roles: ['customer', 'admin'] })).body.roles, ['customer', 'admin']);
+  assert.deepEqual((await read({ ...as, roles: [] })).body.roles, []);
+});
+
+test('a caller without a profile gets 404, whatever its subject is', async () => {
+  for (const sub of [randomUUID(), 'alice', "' or true --", '👻', 'x'.repeat(2000)]) {
+    const as = { sub, scope: 'profile:read profile:write' };
+    assertProblem(await read(as), 404);
+    assertProblem(await rename(as, 'Nobody'), 404);
+  }
+});
+
+test('Z06 a client whose id is the id of a user does not get the profile', async () => {
+  const { as } = await newCaller();
+  assertProblem(await read({ ...as, client_id: as.sub }), 403);
+});
+
+test('PATCH /users/me changes the display name of the caller alone', async () => {
+  const [alice, bob] = [await newCaller(), await newCaller()];
+  const before = (await read(alice.as)).body;
+  const changed = await rename(alice.as, ' Alice B. \n');
+  assert.equal(changed.status, 200);
+  assert.deepEqual(changed.body, { ...before, displayName: 'Alice B.' });
+  assert.deepEqual((await read(alice.as)).body, changed.body);
+  assert.equal((await read(bob.as)).body.displayName, 'Someone');
+});
+
+test('PATCH /users/me takes text within its limits, and changes nothing otherwise', async () => {
+  const { as } = await newCaller();
+  for (const name of [undefined, '', '  ', 'x'.repeat(121), 'nul\0', '\ud800', 1, null, ['x'], { $set: 1 }]) {
+    const answer = await rename(as, name);
+    assertProblem(answer, 422);
+    assert.deepEqual([...new Set(pointersOf(answer))], ['#/displayName']);
+  }
+  assert.equal((await read(as)).body.displayName, 'Someone');
+  assert.equal((await rename(as, 'x'.repeat(120))).status, 200);
+});
+
+test('H41 a hostile display name comes back as it went in', async () => {
+  const { as } = await newCaller();
+  for (const name of [
+    `'); drop table users.profiles; --`,
+    '<script>alert(1)</script>',
+    '👩‍👧 e\u0301 \u202Ex',
+    '\\0 %00',
+  ]) {
+    assert.equal((await rename(as, name)).body.displayName, name);
+    assert.equal((await read(as)).body.displayName, name);
+  }
+});
+
+test('Z07 PATCH /users/me takes no field that is not the caller’s to set', async () => {
+  const { as } = await newCaller();
+  const before = (await read(as)).body;
+  const foreign = {
+    id: randomUUID(),
+    username: 'root',
+    email: 'x@example.com',
+    email_verified: true,
+    createdAt: 0,
+  };
+  for (const [field, value] of Object.entries({
+    ...foreign,
+    role: 'admin',
+    roles: ['admin'],
+    isAdmin: true,
+  })) {
+    const json = { displayName: 'Mallory', [field]: value };
+    const answer = await service.call('PATCH', '/users/me', { as, json });
+    assertProblem(answer, 422);
+    assert.deepEqual(pointersOf(answer), [`#/${field}`]);
+  }
+  assert.deepEqual((await read(as)).body, before);
+});
+
+test('a query, another method or another spelling of the path is refused', async () => {
+  const { as } = await newCaller();
+  assertProblem(await service.call('GET', '/users/me?id=1', { as }), 422);
+  const put = await service.call('PUT', '/users/me', { as, json: {} });
+  assertProblem(put, 405);
+  assert.equal(put.headers.get('allow'), 'GET, PATCH, HEAD');
+  for (const path of ['/Users/me', '/users/me/', '/users', `/users/${as.sub}`])
+    assertProblem(await service.call('GET', path, { as }), 404);
+});
+
+test('DEMO=true gives every demo account its profile, and keeps what it changed since', async () => {
+  const as = { sub: demoAccounts.alice.id, scope: 'profile:read profile:write' };
+  for (const displayName of ['Alice Example', 'Changed']) {
+    await bench.start(users, { DEMO: 'true' });
+    const { body } = await read(as);
+    assert.equal(body.username, 'alice');
+    assert.equal(body.displayName, displayName);
+    await rename(as, 'Changed');
+  }
+  for (const { id, username } of Object.values(demoAccounts)) {
+    assert.equal((await read({ sub: id, scope: 'profile:read' })).body.username, username);
+  }
+});
