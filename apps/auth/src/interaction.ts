@@ -114,16 +114,15 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     return account;
   }
 
-  async function earlierGrant({ params, grantId }: Interaction, account: Account) {
-    const grant = grantId === undefined ? undefined : await deps.provider().Grant.find(grantId);
-    return grant?.accountId === account.id && grant.clientId === params.client_id ? grant : undefined;
+  // The library has seen to it that the grant is this account's and this client's.
+  async function earlierGrant({ grantId }: Interaction) {
+    return grantId === undefined ? undefined : deps.provider().Grant.find(grantId);
   }
 
-  async function allow(interaction: Interaction, account: Account): Promise<string> {
+  async function allow(interaction: Interaction, { id: accountId }: Account): Promise<string> {
     const clientId = String(interaction.params.client_id);
     const { Grant } = deps.provider();
-    const grant =
-      (await earlierGrant(interaction, account)) ?? new Grant({ accountId: account.id, clientId });
+    const grant = (await earlierGrant(interaction)) ?? new Grant({ accountId, clientId });
     const missing = missingScopes(interaction);
     grant.addOIDCScope(missing.openid);
     for (const [resource, scopes] of Object.entries(missing.resources))
@@ -142,10 +141,12 @@ export function interactionRouter(deps: InteractionDependencies): Router {
 
   async function sendConsent(res: Response, interaction: Interaction) {
     const account = await signedInAccount(interaction);
-    const grant = await earlierGrant(interaction, account);
-    const granted = [grant?.getOIDCScope(), ...Object.values(grant?.resources ?? {})].flatMap(scopeList);
+    const grant = await earlierGrant(interaction);
+    const granted = unique(
+      [grant?.getOIDCScope(), ...Object.values(grant?.resources ?? {})].flatMap(scopeList),
+    );
     const missing = missingScopes(interaction);
-    const asked = [...missing.openid, ...Object.values(missing.resources).flat()];
+    const asked = unique([...missing.openid, ...Object.values(missing.resources).flat()]);
     const { scope, redirect_uri: redirectUri } = interaction.params;
     // Native clients are asked about every time, also when nothing is new (RFC 8252, 8.6).
     const repeated = scopeList(scope).filter((name) => granted.includes(name));
@@ -188,6 +189,11 @@ function missingScopes({ prompt: { details } }: Interaction) {
 
 function scopeList(scope: unknown): string[] {
   return typeof scope === 'string' ? scope.split(' ').filter(Boolean) : [];
+}
+
+// A scope may belong to the account and to an API as well.
+function unique(names: string[]): string[] {
+  return [...new Set(names)];
 }
 
 function field({ body }: Request, name: string): string {

@@ -1,144 +1,86 @@
-import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { demoAccounts } from '@gatehouse/demo-accounts';
+import { createMemoryDenylist } from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
-import { createLogger, openDatabase } from '@gatehouse/service-kit';
+import { createHealth, createLogger, createMetrics, type Db, openDatabase } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
-import express from 'express';
-import { type ClientMetadata, Provider } from 'oidc-provider';
-import { type AccountStore, createAccountStore } from '../src/accounts.ts';
-import { interactionRouter } from '../src/interaction.ts';
-import { renderError } from '../src/pages/error.ts';
-import { logoutSource, postLogoutSuccessSource } from '../src/pages/logout.ts';
-import { apiAudience, apiScopes, openidScopes, resourceServer } from '../src/scopes.ts';
+import { createAccountStore } from '../src/accounts.ts';
+import { createAuthApp } from '../src/app.ts';
+import { publicClient, type RegisteredClient } from '../src/clients.ts';
+import { demoClients, demoLogins } from '../src/demo.ts';
+import { createRevocations } from '../src/revocation.ts';
+import { createVault } from '../src/vault.ts';
+import { authorizeUrl, issuer } from './start-test-auth.ts';
 
-const callback = 'http://localhost:9999/callback';
+export { callback, issuer } from './start-test-auth.ts';
 
-export const alice = {
-  id: randomUUID(),
-  username: 'alice',
-  password: 'alice-demo-pass',
-  displayName: 'Alice Example',
-  email: 'alice@example.com',
-  roles: ['customer'],
-  disabled: false,
-};
-export const bob = {
-  ...alice,
-  id: randomUUID(),
-  username: 'bob',
-  password: 'bob-demo-pass',
-  displayName: 'Bob Example',
-};
-export const carol = {
-  ...alice,
-  id: randomUUID(),
-  username: 'carol',
-  password: 'carol-demo-pass',
-  disabled: true,
-};
+export const { alice, bob, carol } = demoAccounts;
+export const alicePassword = 'alice-demo-pass';
 
-const client: ClientMetadata = {
-  client_id: 'demo-web',
-  client_name: 'Demo Web',
-  client_secret: 'demo-web-secret',
-  redirect_uris: [callback],
-  post_logout_redirect_uris: ['http://localhost:9999/signed-out'],
-  grant_types: ['authorization_code', 'refresh_token'],
-  response_types: ['code'],
-};
+/** What the addresses and names of hostile clients are made of: it would run in any place that forgets to escape. */
+export const polyglot = `"'><script>alert(1)</script><img src=x onerror=alert(1)>&lt;{{7*7}}\${7*7}javascript:/*`;
 
-/** An account store on a database in memory, with alice, bob and carol in it. */
-export async function openAccounts(): Promise<{ accounts: AccountStore; close(): Promise<void> }> {
+const testClients: RegisteredClient[] = [
+  publicClient({
+    client_id: 'hostile',
+    client_name: polyglot,
+    redirect_uris: ['http://localhost:9999/callback'],
+    allowed_scopes: 'items:read',
+  }),
+  publicClient({
+    client_id: 'native',
+    client_name: 'Native application',
+    application_type: 'native',
+    redirect_uris: ['com.example.cli:/callback', 'http://127.0.0.1/callback', 'http://[::1]/callback'],
+    allowed_scopes: 'items:read',
+  }),
+];
+
+const encryptionKey = randomBytes(32).toString('base64url');
+
+/** A database in memory with the demo accounts in it. */
+export async function openAuthDatabase(): Promise<{ db: Db; close(): Promise<void> }> {
   const embedded = await openEmbeddedPostgres(undefined);
   const migrations = new URL('../migrations', import.meta.url);
   const logger = createLogger({ name: 'auth', level: 'silent' });
   const { db } = await openDatabase({ embedded }, { name: 'auth', migrations, logger });
-  const accounts = createAccountStore(db);
-  await accounts.seed([alice, bob, carol]);
-  return { accounts, close: () => embedded.close() };
+  await createAccountStore(db).seed(demoLogins);
+  return { db, close: () => embedded.close() };
 }
 
-export interface InteractionApp {
-  url: string;
-  /** The lines that the router logged. */
-  log: string[];
-  browser(): Browser;
-  authorizeUrl(parameters?: Record<string, string>): string;
-  /** Opens /authorize, which ends on the sign-in page. */
-  signInPage(browser: Browser, parameters?: Record<string, string>): Promise<Page>;
-  /** Signs in, which ends on the consent page. */
-  signIn(browser: Browser, parameters?: Record<string, string>, account?: typeof alice): Promise<Page>;
-}
-
-/** The interaction pages around a real oidc-provider, until the test ends. */
-export async function startInteractionApp(
-  t: TestContext,
-  accounts: AccountStore,
-  { clients = [] }: { clients?: Partial<ClientMetadata>[] } = {},
-): Promise<InteractionApp> {
-  let app: (req: IncomingMessage, res: ServerResponse) => void = (_req, res) => void res.destroy();
-  const listening = await listenApp((req, res) => app(req, res));
-  t.after(() => listening.close());
-  const issuer = listening.url;
+/** The whole authorization server on `db`, until the test ends; a browser finds it at the issuer's address. */
+export async function startInteractionApp(t: TestContext, db: Db) {
   const log: string[] = [];
-  const provider = new Provider(issuer, {
-    clients: [client, ...clients.map((more) => ({ ...client, ...more }))],
-    cookies: { keys: ['a key of this test'] },
-    claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
-    features: {
-      devInteractions: { enabled: false },
-      resourceIndicators: {
-        enabled: true,
-        defaultResource: () => apiAudience,
-        getResourceServerInfo: () => ({
-          ...resourceServer(apiAudience, apiScopes),
-          accessTokenFormat: 'opaque',
-        }),
-      },
-      rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
-    },
-    findAccount: async (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-    interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
-    renderError,
-    responseTypes: ['code'],
-    routes: { authorization: '/authorize', end_session: '/logout' },
-    scopes: openidScopes,
-  });
   const logger = createLogger({ name: 'auth', level: 'info' }, { write: (line) => void log.push(line) });
-  app = express()
-    .use(
-      interactionRouter({
-        provider: () => provider,
-        accounts,
-        csrfSecret: 'a secret of this test',
-        issuer,
-        logger,
-      }),
-    )
-    .use(provider.callback());
+  const revocations = createRevocations({ db, denylist: createMemoryDenylist(), logger });
+  t.after(() => revocations.close());
+  const app = await createAuthApp({
+    issuer,
+    allowPasswordGrant: false,
+    clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
+    db,
+    vault: createVault(encryptionKey),
+    revocations,
+    health: createHealth({}, logger),
+    logger,
+    metrics: createMetrics('auth'),
+  });
+  const listening = await listenApp(app);
+  t.after(() => listening.close());
 
-  const authorizeUrl = (parameters: Record<string, string> = {}) => {
-    const query = new URLSearchParams({
-      client_id: 'demo-web',
-      redirect_uri: callback,
-      response_type: 'code',
-      scope: 'openid profile items:read',
-      state: 'the-state',
-      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
-      code_challenge_method: 'S256',
-      ...parameters,
-    });
-    return `${issuer}/authorize?${query}`;
-  };
+  const requestUrl = (changes: Record<string, string> = {}) =>
+    authorizeUrl({ scope: 'openid profile items:read', prompt: undefined, ...changes });
+  const open = (browser: Browser, changes?: Record<string, string>): Promise<Page> =>
+    browser.open(requestUrl(changes));
   return {
-    url: issuer,
+    /** The lines that the server logged. */
     log,
-    browser: () => createBrowser(),
-    authorizeUrl,
-    signInPage: (browser, parameters) => browser.open(authorizeUrl(parameters)),
-    async signIn(browser, parameters, { username, password } = alice) {
-      return browser.submit(await browser.open(authorizeUrl(parameters)), { username, password });
-    },
+    browser: () => createBrowser({ connectTo: { [issuer]: listening.url } }),
+    /** Sends the browser to /authorize: the sign-in page, when nobody is signed in. */
+    open,
+    /** Signs in, which ends on the consent page. */
+    signIn: async (browser: Browser, changes?: Record<string, string>, username = 'alice'): Promise<Page> =>
+      browser.submit(await open(browser, changes), { username, password: `${username}-demo-pass` }),
   };
 }
