@@ -1,11 +1,11 @@
-import { createDelegatedFetch, parseAnswer, upstreamFault } from '@gatehouse/service-kit';
+import { createDelegatedFetch, parseAnswer, TextSchema, upstreamFault } from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { OrdersConfig } from './config.ts';
 
 const PricedItemSchema = z.object({
   id: z.uuid(),
-  name: z.string(),
+  name: TextSchema,
   priceCents: z.int().min(0).max(100_000_000),
   currency: z.literal('EUR'),
 });

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, test } from 'node:test';
+import { assertProblem, type TestedService } from '@gatehouse/service-kit/testing';
+import type { RequestHandler } from 'express';
+import { exchangedClaims, startOrders } from './start-orders.ts';
+
+const bench = await startOrders();
+after(bench.close);
+
+const itemId = randomUUID();
+const item = { id: itemId, name: 'Lamp', priceCents: 1250, currency: 'EUR', stock: 1 };
+
+const order = async (orders: TestedService, headers?: Record<string, string>) => {
+  const as = { sub: randomUUID(), scope: 'orders:read orders:write' };
+  const json = { lines: [{ itemId, quantity: 1 }] };
+  const answer = await orders.call('POST', '/orders', { as, json, ...(headers && { headers }) });
+  const { items } = (await orders.call('GET', '/orders', { as })).body;
+  assert.equal(items.length, answer.status === 201 ? 1 : 0);
+  return answer;
+};
+
+// Good for both parts, so that only the fault itself can be what is refused.
+const goodAnswer = { ...item, access_token: 'x', token_type: 'Bearer' };
+
+const faults: Record<string, RequestHandler> = {
+  'answers 500': (_req, res) => void res.status(500).json({ error: 'server_error' }),
+  'answers 503': (_req, res) => void res.status(503).json({ error: 'temporarily_unavailable' }),
+  'answers 429': (_req, res) => void res.status(429).json({ error: 'slow_down' }),
+  'answers 403': (_req, res) => void res.status(403).json({ error: 'access_denied' }),
+  'answers no JSON': (_req, res) => void res.send('<html>'),
+  'answers nothing': (_req, res) => void res.status(200).end(),
+  'answers another shape': (_req, res) => void res.json([]),
+  'answers too much': (_req, res) => void res.json({ ...goodAnswer, name: 'x'.repeat(200_000) }),
+  redirects: (req, res) => void (req.path === '/there' ? res.json(goodAnswer) : res.redirect(307, '/there')),
+  hangs: () => {},
+  'hangs within the body': (_req, res) => void res.type('json').write('{"access_token":'),
+  'hangs up': (req) => void req.socket.destroy(),
+};
+
+for (const [fault, handler] of Object.entries(faults)) {
+  for (const part of ['token', 'items'] as const) {
+    const name = part === 'token' ? 'the token endpoint' : 'items';
+    test(`POST /orders is 503 with Retry-After, and orders nothing, when ${name} ${fault}`, async () => {
+      const answer = await order(await bench.startOrdersWith({ [part]: handler }));
+      assertProblem(answer, 503);
+      assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/);
+      assert.doesNotMatch(JSON.stringify(answer.body), /127\.0\.0\.1|fetch|JSON|token/);
+    });
+  }
+}
+
+test('POST /orders is 503 when items answers with a price or a name that cannot be', async () => {
+  const changes = [
+    { priceCents: -1 },
+    { priceCents: 1.5 },
+    { priceCents: 1e9 },
+    { currency: 'XTS' },
+    { name: '\0' },
+    { id: 1 },
+  ];
+  for (const change of changes) {
+    const orders = await bench.startOrdersWith({
+      items: (_req, res) => void res.json({ ...item, ...change }),
+    });
+    assertProblem(await order(orders), 503);
+  }
+});
+
+test('POST /orders is 503 when the token endpoint refuses the client, not the caller', async () => {
+  for (const [status, error] of [
+    [401, 'invalid_client'],
+    [400, 'unauthorized_client'],
+    [400, 'invalid_target'],
+  ] as const) {
+    const orders = await bench.startOrdersWith({
+      token: (_req, res) => void res.status(status).json({ error }),
+    });
+    assertProblem(await order(orders), 503);
+  }
+});
+
+test('POST /orders is 503 when the exchanged token is no bearer token', async () => {
+  const token: RequestHandler = (_req, res) => void res.json({ access_token: 'x', token_type: 'N_A' });
+  assertProblem(await order(await bench.startOrdersWith({ token })), 503);
+});
+
+test('POST /orders is 401 when the token endpoint or items refuses the token of the caller', async () => {
+  const refused: { token?: RequestHandler; items?: RequestHandler }[] = [
+    { token: (_req, res) => void res.status(400).json({ error: 'invalid_grant' }) },
+    { token: (_req, res) => void res.status(400).json({ error: 'invalid_request' }) },
+    { items: (_req, res) => void res.status(401).json({ status: 401 }) },
+  ];
+  for (const instead of refused) {
+    const answer = await order(await bench.startOrdersWith(instead));
+    assertProblem(answer, 401);
+    assert.match(answer.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/);
+  }
+});
+
+test('Z13 J33 items sees the caller, orders as the actor, the one scope it needs, and the request id', async () => {
+  const seen: { claims: Record<string, unknown>; requestId: unknown; path: string }[] = [];
+  const orders = await bench.startOrdersWith({
+    items: (req, res) => {
+      const payload = req.headers.authorization?.split('.')[1] ?? '';
+      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+      seen.push({ claims, requestId: req.headers['x-request-id'], path: req.path });
+      res.json(item);
+    },
+  });
+  const as = { sub: randomUUID(), scope: 'orders:write', gid: 'the grant' };
+  const json = { lines: [{ itemId, quantity: 1 }] };
+  const headers = { 'X-Request-Id': 'request-of-this-test' };
+  assert.equal((await orders.call('POST', '/orders', { as, json, headers })).status, 201);
+  const [{ claims, ...rest } = { claims: {} }, ...more] = seen;
+  assert.deepEqual(more, []);
+  assert.deepEqual(rest, { requestId: 'request-of-this-test', path: `/items/${itemId}` });
+  const { sub, aud, scope, client_id, act } = claims as Record<string, unknown>;
+  assert.deepEqual({ sub, aud, scope, client_id, act }, exchangedClaims(as.sub));
+});

@@ -1,0 +1,75 @@
+import { items } from '@gatehouse/items';
+import { createTestBench, type TestBench, type TestedService } from '@gatehouse/service-kit/testing';
+import { listenApp } from '@gatehouse/test-kit';
+import express, { type RequestHandler } from 'express';
+import { orders } from '../src/app.ts';
+
+export interface OrdersBench extends TestBench {
+  orders: TestedService;
+  items: TestedService;
+  /** Runs another orders service whose token endpoint or items is this handler. */
+  startOrdersWith(instead: { token?: RequestHandler; items?: RequestHandler }): Promise<TestedService>;
+}
+
+/** Orders and the real items on one bench, with a token endpoint that knows nothing but the exchange. */
+export async function startOrders(): Promise<OrdersBench> {
+  const bench = await createTestBench();
+  const itemsService = await bench.start(items);
+  const closing: (() => Promise<void>)[] = [];
+  const serve = async (handler: RequestHandler): Promise<string> => {
+    const server = await listenApp(express().use(express.urlencoded()).use(handler));
+    closing.push(server.close);
+    return server.url;
+  };
+
+  const exchange: RequestHandler = async (req, res) => {
+    const { subject_token: subjectToken, ...rest } = req.body;
+    const expected = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      audience: 'urn:gatehouse:items',
+      scope: 'items:read',
+    };
+    const credentials = `Basic ${btoa(encodeURIComponent('orders-service').concat(':', 'a%3Ab%25%20c'))}`;
+    if (req.headers.authorization !== credentials)
+      return void res.status(401).json({ error: 'invalid_client' });
+    if (JSON.stringify(rest, Object.keys(expected)) !== JSON.stringify(expected))
+      return void res.status(400).json({ error: 'invalid_target' });
+    const { sub } = JSON.parse(Buffer.from(subjectToken.split('.')[1], 'base64url').toString());
+    res.json({
+      access_token: await bench.issuer.sign(exchangedClaims(sub)),
+      token_type: 'Bearer',
+      expires_in: 300,
+    });
+  };
+  const tokenUrl = await serve(exchange);
+
+  const startOrdersWith: OrdersBench['startOrdersWith'] = async (instead) =>
+    bench.start(orders, {
+      ITEMS_URL: instead.items ? await serve(instead.items) : itemsService.url,
+      TOKEN_URL: `${instead.token ? await serve(instead.token) : tokenUrl}/token`,
+      CLIENT_SECRET: 'a:b% c',
+    });
+
+  return {
+    ...bench,
+    items: itemsService,
+    orders: await startOrdersWith({}),
+    startOrdersWith,
+    async close() {
+      await Promise.all(closing.map((close) => close()));
+      await bench.close();
+    },
+  };
+}
+
+/** What the authorization server puts into a token that orders may use at items for a user. */
+export function exchangedClaims(sub: string): Record<string, unknown> {
+  return {
+    sub,
+    aud: 'urn:gatehouse:items',
+    scope: 'items:read',
+    client_id: 'orders-service',
+    act: { sub: 'orders-service' },
+  };
+}
