@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { rawRequest } from '@gatehouse/test-kit';
 import { assertInvalidToken, epochSeconds, openApp } from './app.ts';
 
@@ -175,7 +176,7 @@ test('A39 challenges tell where the resource metadata is, when there is any', as
   }
 });
 
-test('a token is verified once and remembered, and passes then without waiting', async (t) => {
+test('a token is verified once and remembered', async (t) => {
   const app = await openApp(t);
   const token = await app.issuer.sign();
   for (let i = 0; i < 3; i++) assert.equal((await app.get(token)).status, 200);
@@ -255,16 +256,18 @@ test('a denylist that fails in an unknown way lets nobody through', async (t) =>
 test('twenty requests with the same new token verify it once', async (t) => {
   const app = await openApp(t);
   await app.keySet.load();
+  const gate = Promise.withResolvers<boolean>();
   let verifications = 0;
-  const { knows } = app.keySet;
-  app.keySet.knows = (kid) => {
+  app.keySet.knows = () => {
     verifications++;
-    return knows(kid);
+    return gate.promise;
   };
   const token = await app.issuer.sign();
-  const answers = await Promise.all(Array.from({ length: 20 }, () => app.get(token)));
-  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
-  assert.ok(verifications < 5, `${verifications} verifications`);
+  const answers = Promise.all(Array.from({ length: 20 }, () => app.get(token)));
+  await delay(200);
+  gate.resolve(true);
+  assert.deepEqual(new Set((await answers).map(({ status }) => status)), new Set([200]));
+  assert.equal(verifications, 1);
 });
 
 test('the environment does not change what is verified', async (t) => {
