@@ -43,9 +43,9 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   router.get('/:uid', async (req, res) => {
     const interaction = await interactionOf(req, res);
     const { login_hint: hint } = interaction.params;
+    const username = typeof hint === 'string' ? hint : '';
     if (interaction.prompt.name === 'consent') await sendConsent(res, interaction);
-    else
-      await sendLogin(res, interaction, { username: typeof hint === 'string' ? hint : '', refused: false });
+    else await sendLogin(res, interaction, { username, refused: false });
   });
 
   router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '16kb' }));

@@ -32,8 +32,8 @@ ${body}
 /**
  * The headers that every page carries: it loads nothing but its stylesheet, is framed by nobody, is never stored and
  * tells nobody where the visitor came from.
- * @param redirectUri where a form of the page may lead in the end, already validated against the client: browsers hold
- * a form's whole redirect chain to `form-action`
+ * @param redirectUri where a form of the page may lead in the end, already validated against the client. Chromium holds
+ * a form's whole redirect chain to `form-action`, so a callback must not redirect on to yet another origin.
  */
 export function pageHeaders(redirectUri?: unknown): Record<string, string> {
   return {
