@@ -53,6 +53,8 @@ export function createProvider(deps: ProviderDependencies): Provider {
     // Signing out ends the refresh tokens too, also those with offline_access.
     expiresWithSession: () => true,
 
+    clientBasedCORS: (_ctx, origin, client) => isOwnOrigin(origin, client),
+
     scopes: openidScopes,
     claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
     findAccount: async (_ctx, accountId) => {
@@ -179,6 +181,12 @@ function mayRevoke(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
   if (token.clientId === client.clientId) return true;
   // RFC 7009, 2.1: the request is refused and the client told so.
   throw new errors.UnauthorizedClient('the token was issued to another client');
+}
+
+// A secret has no place in a browser, so only public clients call from one, and from where they live.
+function isOwnOrigin(origin: string, client: Client): boolean {
+  const isPublic = client.clientAuthMethod === 'none';
+  return isPublic && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
 }
 
 function adjustClients(provider: Provider): void {

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type SQL, sql } from 'drizzle-orm';
+import { authorizeUrl, demoWeb, pkce, redemption, signIn, startTestAuth } from './start-test-auth.ts';
+
+const interactionCookies = ['interaction', 'cookie interaction', 'cookie resume'];
+
+test('H36 V15 a dump of the database, or of the log, holds nothing that can be used', async () => {
+  const auth = await startTestAuth();
+  try {
+    const browser = auth.browser();
+    const unused = await signIn(browser);
+    const login = await auth.browser().open(authorizeUrl());
+    const interaction = login.url.split('/').at(-1) ?? '';
+    const tokens = await auth.signedIn('bob', browser.cookies.length > 0 ? auth.browser() : browser);
+    const refreshed = (await auth.refresh(tokens.refreshToken)).body;
+    const used = redemption(await signIn(browser));
+    await auth.token(used, demoWeb);
+    await auth.post('/revoke', { token: refreshed.access_token }, demoWeb);
+    const kept = await auth.signedIn('bob');
+
+    const query = async (statement: SQL) =>
+      (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };
+    const tables = await query(
+      sql`select table_name from information_schema.tables where table_schema = 'auth'`,
+    );
+    let dump = '';
+    for (const { table_name: name } of tables.rows) {
+      const { rows } = await query(sql`select to_jsonb(t) from auth.${sql.identifier(String(name))} t`);
+      assert.ok(rows.length > 0, `${name} is empty`);
+      dump += JSON.stringify(rows);
+    }
+
+    const secrets: Record<string, string | undefined> = {
+      'unused code': unused.searchParams.get('code') ?? undefined,
+      'used code': used.code,
+      'access token': kept.accessToken,
+      'signature of an access token': kept.accessToken.split('.')[2],
+      'refresh token': kept.refreshToken,
+      'replaced refresh token': tokens.refreshToken,
+      'revoked refresh token': refreshed.refresh_token,
+      'ID token': kept.idToken,
+      interaction: interaction,
+      'PKCE challenge': pkce.challenge,
+      'client secret': demoWeb.secret,
+      password: 'bob-demo-pass',
+    };
+    for (const { name, value } of browser.cookies) secrets[`cookie ${name}`] = value;
+    for (const [name, secret] of Object.entries(secrets)) {
+      assert.ok(secret && secret.length >= 8, `no ${name} to look for`);
+      assert.ok(!dump.includes(secret), `the dump holds the ${name}`);
+      // The address of an interaction is in the log, and worth nothing without its signed cookie.
+      const isAddress = interactionCookies.includes(name);
+      assert.ok(isAddress || !auth.log.join('').includes(secret), `the log holds the ${name}`);
+    }
+    assert.match(dump, /"kid"/);
+    assert.doesNotMatch(dump, /"d"/);
+    assert.match(dump, /\$argon2id\$/);
+  } finally {
+    await auth.close();
+  }
+});

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createMemoryDenylist, createRedisDenylistReader } from '@gatehouse/denylist';
+import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { decodeJwt } from 'jose';
+import { authorizeUrl, demoWeb, firstParty, reporting, startTestAuth } from './start-test-auth.ts';
+
+function referenceOf(token: string) {
+  const { jti = '', sub = '', iat = 0, gid } = decodeJwt(token);
+  return { jti, sub, iat, gid: gid as string | undefined };
+}
+
+/** Waits until `check` holds; fails when it has not within 10 s. */
+async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+  for (const until = Date.now() + 10_000; Date.now() < until; await delay(20)) {
+    if (await check()) return;
+  }
+  assert.fail(`${what}: not within 10 s`);
+}
+
+suite('Redis is away', realServer('redis', { own: true }), () => {
+  test('R25 A27 revoking answers 503, is true at once here, and reaches Redis when it is back', async (t) => {
+    const redis = await startRedis(t, { own: true });
+    const auth = await startTestAuth({ redisUrl: redis.url });
+    const reader = createRedisDenylistReader({ url: redis.url });
+    try {
+      await reader.ready();
+      const token = (await auth.password()).body.access_token;
+      const other = (await auth.password()).body.access_token;
+      await redis.stop();
+
+      const refused = await auth.post('/revoke', { token }, firstParty);
+      assert.equal(refused.status, 503);
+      assert.equal(refused.body.error, 'temporarily_unavailable');
+      assert.ok(refused.headers.get('retry-after'));
+      assert.equal(await auth.isActive(token, firstParty), false);
+      assert.equal(await auth.isActive(other, firstParty), true);
+
+      // It comes back empty: what was revoked before and during the outage has to be there again.
+      await redis.restart();
+      await eventually('the revocation is on the denylist', () => {
+        try {
+          return reader.isRevoked(referenceOf(token));
+        } catch {
+          return false;
+        }
+      });
+      assert.equal(reader.isRevoked(referenceOf(other)), false);
+      assert.equal((await auth.post('/revoke', { token: other }, firstParty)).status, 200);
+    } finally {
+      await reader.close();
+      await auth.close();
+    }
+  });
+
+  test('R24 nothing revoked comes back to life when Redis returns empty', async (t) => {
+    const redis = await startRedis(t, { own: true });
+    const auth = await startTestAuth({ redisUrl: redis.url });
+    try {
+      const token = (await auth.password()).body.access_token;
+      assert.equal((await auth.post('/revoke', { token }, firstParty)).status, 200);
+      await redis.kill();
+      await redis.restart();
+      const reader = createRedisDenylistReader({ url: redis.url });
+      try {
+        // A fresh reader is not ready before everything has been replayed.
+        await reader.ready();
+        assert.equal(reader.isRevoked(referenceOf(token)), true);
+      } finally {
+        await reader.close();
+      }
+    } finally {
+      await auth.close();
+    }
+  });
+});
+
+test('a denylist that is new is complete once the server has started, with everything revoked before', {
+  ...realServer('postgres'),
+}, async (t) => {
+  const postgres = await startPostgres(t);
+  const first = await startTestAuth({ databaseUrl: postgres.url });
+  const token = (await first.password()).body.access_token;
+  await first.post('/revoke', { token }, firstParty);
+  await first.close();
+
+  const denylist = createMemoryDenylist();
+  assert.throws(() => denylist.isRevoked(referenceOf(token)));
+  const second = await startTestAuth({ databaseUrl: postgres.url, denylist });
+  assert.equal(denylist.isRevoked(referenceOf(token)), true);
+  await second.close();
+});
+
+test('R15 a database that is away is 503 everywhere, never a verdict, and heals by itself', {
+  ...realServer('postgres', { own: true }),
+}, async (t) => {
+  const postgres = await startPostgres(t, { own: true });
+  const auth = await startTestAuth({ databaseUrl: postgres.url });
+  t.after(() => auth.close());
+  const browser = auth.browser();
+  const { accessToken, refreshToken } = await auth.signedIn('alice', browser);
+  await postgres.stop();
+
+  const answers = {
+    password: await auth.password(),
+    refresh: await auth.refresh(refreshToken),
+    code: await auth.token(
+      { grant_type: 'authorization_code', code: 'x', redirect_uri: 'http://localhost:9999/callback' },
+      demoWeb,
+    ),
+    introspect: await auth.post('/introspect', { token: accessToken }, demoWeb),
+    revoke: await auth.post('/revoke', { token: accessToken }, demoWeb),
+    userinfo: await auth.userinfo(accessToken),
+  };
+  for (const [name, { status, body, headers }] of Object.entries(answers)) {
+    assert.equal(status, 503, name);
+    assert.equal(body.error, 'temporarily_unavailable', name);
+    assert.ok(headers.get('retry-after'), name);
+    assert.doesNotMatch(JSON.stringify(body), /127\.0\.0\.1|postgres|ECONN/i);
+  }
+  const page = await browser.open(authorizeUrl());
+  assert.equal(page.status, 503);
+  assert.equal(page.redirect, undefined);
+  assert.match(page.text, /try again/i);
+  assert.equal((await auth.send('/health/ready')).status, 503);
+  assert.equal((await auth.send('/health/live')).status, 200);
+  assert.equal((await auth.send('/.well-known/jwks.json')).status, 200);
+  const own = await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting);
+  assert.equal(own.status, 200);
+
+  await postgres.restart();
+  assert.equal((await auth.refresh(refreshToken)).status, 200);
+  assert.equal(await auth.isActive(accessToken, demoWeb), true);
+});

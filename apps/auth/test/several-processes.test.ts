@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { createMemoryDenylist } from '@gatehouse/denylist';
+import { type RealServer, realServer, startPostgres } from '@gatehouse/test-kit';
+import { decodeJwt } from 'jose';
+import { type Answer, demoWeb, redemption, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
+
+suite('two servers on one PostgreSQL', realServer('postgres'), () => {
+  const parallel = 20;
+  const denylist = createMemoryDenylist();
+  let postgres: RealServer;
+  let servers: TestAuth[];
+  before(async () => {
+    postgres = await startPostgres();
+    const start = () => startTestAuth({ databaseUrl: postgres.url, denylist });
+    servers = await Promise.all([start(), start()]);
+  });
+  after(async () => {
+    for (const server of servers ?? []) await server.close();
+    await postgres?.stop();
+  });
+
+  /** Sends the same form many times at once, half of them to each server. */
+  const race = (form: Record<string, string>): Promise<Answer[]> =>
+    Promise.all(
+      Array.from({ length: parallel }, (_, i) => (servers[i % 2] as TestAuth).token(form, demoWeb)),
+    );
+
+  function assertOneWinner(answers: readonly Answer[]): Answer {
+    const winners = answers.filter(({ status }) => status === 200);
+    assert.equal(winners.length, 1, `${winners.length} of ${parallel} got tokens`);
+    for (const { status, body } of answers) {
+      if (status !== 200)
+        assert.deepEqual({ status, error: body.error }, { status: 400, error: 'invalid_grant' });
+    }
+    return winners[0] as Answer;
+  }
+
+  async function assertFamilyDead({ body }: Answer): Promise<void> {
+    const [one] = servers as [TestAuth];
+    const { jti = '', sub = '', iat = 0, gid } = decodeJwt(body.access_token);
+    assert.equal(denylist.isRevoked({ jti, sub, iat, gid: String(gid) }), true);
+    assert.equal((await one.refresh(body.refresh_token)).body.error, 'invalid_grant');
+  }
+
+  test('servers that start together on an empty database make one signing key', async () => {
+    const [one, other] = await Promise.all(servers.map((server) => server.send('/.well-known/jwks.json')));
+    assert.equal(one?.body.keys.length, 1);
+    assert.deepEqual(one?.body, other?.body);
+  });
+
+  test('A09 R17 one code, redeemed 20 times at once through both, gives exactly one answer, and then no access', async () => {
+    const [one] = servers as [TestAuth];
+    for (let round = 0; round < 5; round += 1) {
+      const form = redemption(await signIn(one.browser()));
+      await assertFamilyDead(assertOneWinner(await race(form)));
+    }
+  });
+
+  test('A23 R17 one refresh token, used 20 times at once through both, gives exactly one answer, and then no access', async () => {
+    const [one] = servers as [TestAuth];
+    for (let round = 0; round < 5; round += 1) {
+      const { refreshToken, accessToken } = await one.signedIn();
+      const winner = assertOneWinner(
+        await race({ grant_type: 'refresh_token', refresh_token: refreshToken }),
+      );
+      await assertFamilyDead(winner);
+      assert.equal(await one.isActive(accessToken, demoWeb), false);
+    }
+  });
+
+  test('a sign-in that began at one server goes on at the other', async () => {
+    const [one, other] = servers as [TestAuth, TestAuth];
+    const answer = await signIn(one.browser());
+    const first = await other.token(redemption(answer), demoWeb);
+    assert.equal(first.status, 200);
+    assert.equal(await one.isActive(first.body.access_token, demoWeb), true);
+    await one.post('/revoke', { token: first.body.access_token }, demoWeb);
+    assert.equal(await other.isActive(first.body.access_token, demoWeb), false);
+  });
+
+  test('a server with another ENCRYPTION_KEY does not start, and says why', async () => {
+    const env = { ENCRYPTION_KEY: Buffer.alloc(32, 7).toString('base64url') };
+    await assert.rejects(startTestAuth({ databaseUrl: postgres.url, denylist, env }), {
+      message: 'ENCRYPTION_KEY does not open the signing keys in the database',
+    });
+  });
+});

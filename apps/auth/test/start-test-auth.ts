@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createMemoryDenylist, type DenylistReader, type DenylistWriter } from '@gatehouse/denylist';
+import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
+import { createLogger, type Db } from '@gatehouse/service-kit';
+import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
+import { startAuth } from '../src/app.ts';
+import { AuthConfigSchema } from '../src/config.ts';
+
+export const issuer = 'http://localhost:8080';
+export const demoWeb = { id: 'demo-web', secret: 'demo-web-secret' };
+export const orders = { id: 'orders-service', secret: 'orders-secret-for-tests' };
+export const reporting = { id: 'demo-reporting', secret: 'demo-reporting-secret' };
+export const explorer = { id: 'explorer' };
+export const firstParty = { id: 'demo-first-party' };
+export const callback = 'http://localhost:9999/callback';
+
+export interface Credentials {
+  id: string;
+  secret?: string;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: an answer has whatever shape the test expects of it.
+  body: any;
+}
+
+export type TestAuth = Awaited<ReturnType<typeof startTestAuth>>;
+
+interface TestAuthOptions {
+  databaseUrl?: string;
+  redisUrl?: string;
+  denylist?: DenylistReader & DenylistWriter;
+  env?: Record<string, string>;
+}
+
+/** A running authorization server with the demo data; on an embedded database and the memory denylist unless told otherwise. */
+export async function startTestAuth(options: TestAuthOptions = {}) {
+  const { databaseUrl, redisUrl, denylist = createMemoryDenylist(), env } = options;
+  const embedded = databaseUrl === undefined ? await openEmbeddedPostgres(undefined) : undefined;
+  const log: string[] = [];
+  const config = AuthConfigSchema.parse({
+    ISSUER: issuer,
+    PORT: '0',
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: redisUrl,
+    ENCRYPTION_KEY: encryptionKey,
+    ORDERS_CLIENT_SECRET: orders.secret,
+    DEMO: 'true',
+    ALLOW_PASSWORD_GRANT: 'true',
+    ...env,
+  });
+  const auth = await startAuth(config, {
+    ...(embedded && { embedded }),
+    ...(redisUrl === undefined && { denylist }),
+    logger: createLogger({ name: 'auth', level: 'debug' }, { write: (line: string) => log.push(line) }),
+  });
+  let isClosed = false;
+  const close = async () => {
+    if (isClosed) return;
+    isClosed = true;
+    await auth.close();
+    await embedded?.close();
+  };
+  const { url } = auth.listener;
+
+  async function send(path: string, init: RequestInit = {}): Promise<Answer> {
+    const response = await fetch(url + path, { redirect: 'manual', ...init });
+    const text = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json');
+    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  }
+
+  /** Posts a form, as this client: with its secret in the Authorization header, or with its id in the form. */
+  function post(path: string, form: Record<string, string>, client?: Credentials): Promise<Answer> {
+    const body = new URLSearchParams(form);
+    const headers: Record<string, string> = {};
+    if (client?.secret === undefined) {
+      if (client) body.set('client_id', client.id);
+    } else {
+      headers.authorization = basic(client);
+    }
+    return send(path, { method: 'POST', body, headers });
+  }
+
+  const newBrowser = () => createBrowser({ connectTo: { [issuer]: url } });
+
+  /** What userinfo answers to this access token. */
+  const userinfo = (accessToken: string) =>
+    send('/userinfo', { headers: { authorization: `Bearer ${accessToken}` } });
+
+  return {
+    url,
+    log,
+    denylist,
+    close,
+    send,
+    post,
+    userinfo,
+    /** The database, when it is the embedded one. */
+    get db(): Db {
+      assert.ok(embedded, 'this server is on a database of its own');
+      return embedded.db;
+    },
+    /** Whether the server calls this access token active when its own client asks. */
+    isActive: async (token: string, client: Credentials) =>
+      (await post('/introspect', { token }, client)).body.active === true,
+    /** The tokens that demo-web gets for `username` after sign-in and consent. */
+    async signedIn(username = 'alice', browser = newBrowser()) {
+      const answer = await signIn(browser, authorizeUrl(), username);
+      const { status, body } = await post('/token', redemption(answer), demoWeb);
+      assert.equal(status, 200, JSON.stringify(body));
+      return { accessToken: body.access_token, refreshToken: body.refresh_token, idToken: body.id_token };
+    },
+    refresh: (refreshToken: string, form: Record<string, string> = {}, client: Credentials = demoWeb) =>
+      post('/token', { grant_type: 'refresh_token', refresh_token: refreshToken, ...form }, client),
+    token: (form: Record<string, string>, client?: Credentials) => post('/token', form, client),
+    password: (form: Record<string, string> = {}) => post('/token', { ...johndoe, ...form }, firstParty),
+    browser: newBrowser,
+  };
+}
+
+// The same for every server of a test, so that several can share a database.
+const encryptionKey = randomBytes(32).toString('base64url');
+
+const johndoe = {
+  grant_type: 'password',
+  username: 'johndoe',
+  password: 'secret',
+  scope: 'profile:read items:read',
+};
+
+export function basic({ id, secret = '' }: Credentials): string {
+  return `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString('base64')}`;
+}
+
+const verifier = 'a-verifier-of-at-least-forty-three-characters-0123456789';
+export const pkce = { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') };
+
+/** The address of an authorization request that is right but for what `changes` changes; undefined leaves one out. */
+export function authorizeUrl(changes: Record<string, string | undefined> = {}): string {
+  const parameters = {
+    client_id: demoWeb.id,
+    response_type: 'code',
+    redirect_uri: callback,
+    scope: 'openid profile offline_access orders:write items:read',
+    prompt: 'consent',
+    state: 'some-state',
+    nonce: 'some-nonce',
+    code_challenge: pkce.challenge,
+    code_challenge_method: 'S256',
+    ...changes,
+  };
+  const url = new URL('/authorize', issuer);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined) url.searchParams.set(name, value);
+  }
+  return url.href;
+}
+
+/** Goes through sign-in and consent as a person does, to the answer that the client gets. */
+export async function signIn(browser: Browser, url = authorizeUrl(), username = 'alice'): Promise<URL> {
+  let page: Page = await browser.open(url);
+  for (let step = 0; page.forms.length > 0 && step < 3; step += 1) {
+    const form = page.forms[0];
+    page =
+      form && 'password' in form.fields
+        ? await browser.submit(page, { username, password: `${username}-demo-pass` })
+        : await browser.submit(page, {}, { button: 'Allow' });
+  }
+  assert.ok(page.redirect, `no redirect to the client: ${page.status} ${page.text.slice(0, 2000)}`);
+  return new URL(page.redirect);
+}
+
+/** The form that redeems the code of this answer. */
+export function redemption(answer: URL): Record<string, string> {
+  return {
+    grant_type: 'authorization_code',
+    code: answer.searchParams.get('code') ?? '',
+    redirect_uri: callback,
+    code_verifier: pkce.verifier,
+  };
+}

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { decodeJwt } from 'jose';
+import {
+  authorizeUrl,
+  basic,
+  callback,
+  demoWeb,
+  explorer,
+  firstParty,
+  issuer,
+  redemption,
+  reporting,
+  signIn,
+  startTestAuth,
+  type TestAuth,
+} from './start-test-auth.ts';
+
+suite('token endpoint', () => {
+  let auth: TestAuth;
+  before(async () => {
+    auth = await startTestAuth();
+  });
+  after(() => auth.close());
+
+  const clientCredentials = { grant_type: 'client_credentials', scope: 'items:read' };
+  const code = async () => redemption(await signIn(auth.browser()));
+
+  test('A06 refuses a code with a missing, wrong or malformed verifier, and takes it with the right one', async () => {
+    const form = await code();
+    const { code_verifier: verifier = '', ...without } = form;
+    const wrong = [verifier.replace('a', 'b'), verifier.slice(0, 42), verifier.repeat(3), 'x'.repeat(129)];
+    for (const refused of [without, ...wrong.map((code_verifier) => ({ ...form, code_verifier }))]) {
+      const { status, body } = await auth.token(refused as Record<string, string>, demoWeb);
+      assert.equal(status, 400);
+      assert.match(body.error, /^invalid_(grant|request)$/);
+    }
+    assert.equal((await auth.token(form, demoWeb)).status, 200);
+  });
+
+  test('A10 A54 refuses a code of another client, for another address, of another kind, or after 60 s', async (t) => {
+    const form = await code();
+    const variants: [Record<string, string>, typeof explorer | typeof demoWeb][] = [
+      [form, explorer],
+      [{ ...form, redirect_uri: 'http://127.0.0.1:9999/callback' }, demoWeb],
+      [{ grant_type: 'refresh_token', refresh_token: form.code ?? '' }, demoWeb],
+      [{ ...form, code: `AuthorizationCode:${form.code}` }, demoWeb],
+      [{ ...form, code: 'x'.repeat(10_000) }, demoWeb],
+      [{ ...form, code: '\u0000\r\n' }, demoWeb],
+    ];
+    for (const [refused, client] of variants) {
+      const { status, body } = await auth.token(refused, client);
+      assert.equal(status, 400, JSON.stringify(refused).slice(0, 200));
+      assert.equal(body.error, 'invalid_grant');
+    }
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 61_000 });
+    const late = await auth.token(form, demoWeb);
+    assert.equal(late.body.error, 'invalid_grant');
+    t.mock.timers.reset();
+    assert.equal((await auth.token(form, demoWeb)).status, 200);
+  });
+
+  test('A08 a code used twice ends what the first use gave, and a new sign-in works', async () => {
+    const browser = auth.browser();
+    const form = redemption(await signIn(browser));
+    const first = await auth.token(form, demoWeb);
+    assert.equal(await auth.isActive(first.body.access_token, demoWeb), true);
+    assert.equal((await auth.token(form, demoWeb)).body.error, 'invalid_grant');
+
+    const { jti = '', sub = '', iat = 0, gid } = decodeJwt(first.body.access_token);
+    assert.equal(auth.denylist.isRevoked({ jti, sub, iat, gid: String(gid) }), true);
+    assert.equal(await auth.isActive(first.body.access_token, demoWeb), false);
+    assert.equal((await auth.refresh(first.body.refresh_token)).body.error, 'invalid_grant');
+    const again = await auth.signedIn('alice', browser);
+    assert.equal(await auth.isActive(again.accessToken, demoWeb), true);
+    assert.notEqual(decodeJwt(again.accessToken).gid, gid);
+  });
+
+  test('A14 refuses a parameter that is there twice', async () => {
+    for (const name of ['grant_type', 'scope', 'client_id']) {
+      const body = `${new URLSearchParams(clientCredentials)}&client_id=${reporting.id}&${name}=x`;
+      const headers = {
+        'content-type': 'application/x-www-form-urlencoded',
+        authorization: basic(reporting),
+      };
+      const answer = await auth.send('/token', { method: 'POST', body, headers });
+      assert.equal(answer.status, 400, name);
+      assert.equal(answer.body.error, 'invalid_request', name);
+    }
+  });
+
+  test('A16 reads a form in a POST, and nothing else', async () => {
+    const query = `?${new URLSearchParams(clientCredentials)}`;
+    const headers = { authorization: basic(reporting) };
+    assert.equal((await auth.send(`/token${query}`, { headers })).status, 405);
+    const inQuery = await auth.send(`/token${query}`, { method: 'POST', headers });
+    assert.equal(inQuery.body.error, 'invalid_request');
+    const bodies: [string, string][] = [
+      ['application/json', JSON.stringify(clientCredentials)],
+      ['text/plain', query.slice(1)],
+      ['multipart/form-data; boundary=x', '--x--'],
+      ['application/x-www-form-urlencoded', `scope=${'x'.repeat(100_000)}`],
+      ['application/x-www-form-urlencoded', '%%%&&&==='],
+    ];
+    for (const [type, body] of bodies) {
+      const answer = await auth.send('/token', {
+        method: 'POST',
+        body,
+        headers: { ...headers, 'content-type': type },
+      });
+      assert.equal(answer.status, 400, `${type} ${body.slice(0, 20)}`);
+      assert.equal(answer.body.error, 'invalid_request');
+    }
+  });
+
+  test('A17 no answer of it is stored anywhere', async () => {
+    for (const client of [reporting, { ...reporting, secret: 'wrong' }]) {
+      const { headers } = await auth.token(clientCredentials, client);
+      assert.equal(headers.get('cache-control'), 'no-store');
+      assert.match(headers.get('content-type') ?? '', /^application\/json/);
+    }
+  });
+
+  test('A17 T14 a browser reads answers for public clients alone, from where they live', async () => {
+    const form = {
+      grant_type: 'authorization_code',
+      code: 'x',
+      redirect_uri: callback,
+      code_verifier: 'x'.repeat(43),
+    };
+    const from = (origin: string, client_id: string) =>
+      auth.send('/token', {
+        method: 'POST',
+        body: new URLSearchParams({ ...form, client_id }),
+        headers: { origin },
+      });
+    const own = await from(issuer, explorer.id);
+    assert.equal(own.headers.get('access-control-allow-origin'), issuer);
+    assert.equal(own.headers.get('access-control-allow-credentials'), null);
+    for (const origin of ['https://evil.example', 'null', `${issuer}.evil.example`]) {
+      assert.equal(
+        (await from(origin, explorer.id)).headers.get('access-control-allow-origin'),
+        null,
+        origin,
+      );
+    }
+    const page = await auth.send('/authorize', { headers: { origin: issuer } });
+    assert.equal(page.headers.get('access-control-allow-origin'), null);
+  });
+
+  test('A18 A19 tells a client only that its credentials are wrong', async () => {
+    const wrong = await auth.token(clientCredentials, { ...reporting, secret: 'wrong' });
+    assert.equal(wrong.status, 401);
+    assert.match(wrong.headers.get('www-authenticate') ?? '', /^Basic /);
+    const unknown = await auth.token(clientCredentials, { id: 'nobody', secret: 'wrong' });
+    assert.equal(unknown.status, 401);
+    assert.deepEqual(unknown.body, wrong.body);
+    assert.equal(wrong.body.error, 'invalid_client');
+
+    const posted = { ...clientCredentials, client_id: reporting.id, client_secret: 'wrong' };
+    assert.equal((await auth.token(posted)).status, 401);
+    assert.equal((await auth.token({ ...posted, client_secret: reporting.secret })).status, 200);
+    const both = await auth.token({ ...posted, client_secret: reporting.secret }, reporting);
+    assert.equal(both.status, 400);
+    assert.equal((await auth.token(clientCredentials, { id: reporting.id })).status, 401);
+    assert.equal(
+      (await auth.token({ ...clientCredentials, ...{ client_secret: '' } }, { id: reporting.id })).status,
+      401,
+    );
+    assert.equal((await auth.token(clientCredentials, { id: explorer.id, secret: 'x' })).status, 401);
+  });
+
+  test('the hash of a secret, which is what is kept, does not work as the secret', async () => {
+    const { createHash } = await import('node:crypto');
+    const hash = createHash('sha256').update(reporting.secret).digest('hex');
+    assert.equal((await auth.token(clientCredentials, { ...reporting, secret: hash })).status, 401);
+  });
+
+  test('A35 refuses grants that are off, and grants that are not the client’s', async () => {
+    for (const grant_type of [
+      'implicit',
+      'urn:ietf:params:oauth:grant-type:device_code',
+      'nonsense',
+      '__proto__',
+    ]) {
+      const { status, body } = await auth.token({ grant_type, scope: 'items:read' }, reporting);
+      assert.equal(status, 400);
+      assert.equal(body.error, 'unsupported_grant_type', grant_type);
+    }
+    const notTheirs: [Record<string, string>, { id: string; secret?: string }][] = [
+      [{ grant_type: 'password', username: 'johndoe', password: 'secret', scope: 'items:read' }, explorer],
+      [{ grant_type: 'password', username: 'johndoe', password: 'secret', scope: 'items:read' }, demoWeb],
+      [clientCredentials, demoWeb],
+      [{ grant_type: 'authorization_code', code: 'x', redirect_uri: callback }, reporting],
+      [{ grant_type: 'refresh_token', refresh_token: 'x' }, reporting],
+      [
+        { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', audience: 'urn:gatehouse:items' },
+        demoWeb,
+      ],
+    ];
+    for (const [form, client] of notTheirs) {
+      const { status, body } = await auth.token(form, client);
+      assert.equal(status, 400);
+      assert.equal(body.error, 'unauthorized_client', JSON.stringify(form));
+    }
+  });
+
+  test('A36 a client’s own token has its allowed scopes, no grant and no refresh token', async () => {
+    const { status, body } = await auth.token(clientCredentials, reporting);
+    assert.equal(status, 200);
+    assert.equal(body.refresh_token, undefined);
+    assert.equal(body.id_token, undefined);
+    const claims = decodeJwt(body.access_token);
+    assert.equal(claims.sub, reporting.id);
+    assert.equal(claims.scope, 'items:read');
+    assert.equal(claims.aud, 'urn:gatehouse:api');
+    assert.equal(claims.gid, undefined);
+    assert.deepEqual(claims.roles, []);
+    for (const scope of [
+      'openid items:read',
+      'items:read items:write',
+      'items:write',
+      'offline_access',
+      '',
+    ]) {
+      const refused = await auth.token({ ...clientCredentials, scope }, reporting);
+      assert.equal(refused.status, 400, scope);
+      assert.equal(refused.body.error, 'invalid_scope', scope);
+    }
+    assert.equal((await auth.token(clientCredentials, explorer)).body.error, 'unauthorized_client');
+    const elsewhere = await auth.token({ ...clientCredentials, resource: 'urn:gatehouse:items' }, reporting);
+    assert.equal(elsewhere.body.error, 'invalid_target');
+  });
+
+  test('the password grant gives the tutorials’ token, which has a grant of its own', async () => {
+    const { status, body } = await auth.password();
+    assert.equal(status, 200);
+    assert.equal(body.scope, 'profile:read items:read');
+    assert.equal(body.refresh_token, undefined);
+    const claims = decodeJwt(body.access_token);
+    assert.equal(claims.sub, '70d00000-0000-4000-8000-000000000005');
+    assert.equal(claims.client_id, firstParty.id);
+    assert.deepEqual(claims.roles, ['customer']);
+    assert.notEqual(claims.gid, decodeJwt((await auth.password()).body.access_token).gid);
+
+    assert.equal((await auth.post('/revoke', { token: body.access_token }, firstParty)).status, 200);
+    assert.equal(await auth.isActive(body.access_token, firstParty), false);
+    assert.equal(await auth.isActive((await auth.password()).body.access_token, firstParty), true);
+  });
+
+  test('the password grant gives a refresh token for offline_access, and the refresh keeps the grant', async () => {
+    const { body } = await auth.password({ scope: 'openid profile offline_access items:read' });
+    const refreshed = await auth.refresh(body.refresh_token, {}, firstParty);
+    assert.equal(refreshed.status, 200);
+    assert.equal(decodeJwt(refreshed.body.access_token).gid, decodeJwt(body.access_token).gid);
+    assert.equal((await auth.userinfo(refreshed.body.access_token)).body.preferred_username, 'johndoe');
+  });
+
+  test('the password grant answers alike to a wrong password, an unknown name and a disabled account', async () => {
+    const answers = await Promise.all([
+      auth.password({ password: 'wrong' }),
+      auth.password({ username: 'nobody' }),
+      auth.password({ username: 'carol', password: 'carol-demo-pass' }),
+    ]);
+    for (const { status, body } of answers) {
+      assert.equal(status, 400);
+      assert.deepEqual(body, answers[0]?.body);
+      assert.equal(body.error, 'invalid_grant');
+    }
+    assert.equal((await auth.password({ username: '' })).body.error, 'invalid_request');
+    assert.equal((await auth.password({ scope: 'items:steal' })).body.error, 'invalid_scope');
+    assert.equal((await auth.password({ scope: '' })).body.error, 'invalid_scope');
+  });
+
+  test('A05 a code without offline_access comes without a refresh token', async () => {
+    const url = authorizeUrl({ scope: 'openid items:read' });
+    const { body } = await auth.token(redemption(await signIn(auth.browser(), url)), demoWeb);
+    assert.equal(body.refresh_token, undefined);
+  });
+});
+
+test('A35 without ALLOW_PASSWORD_GRANT the password grant is neither announced nor served', async () => {
+  const auth = await startTestAuth({ env: { ALLOW_PASSWORD_GRANT: 'false' } });
+  try {
+    const { body } = await auth.send('/.well-known/openid-configuration');
+    assert.ok(!body.grant_types_supported.includes('password'));
+    assert.equal((await auth.password()).body.error, 'unsupported_grant_type');
+  } finally {
+    await auth.close();
+  }
+});
