@@ -1,4 +1,4 @@
-/** What a request met at the guard; the first four are the codes of RFC 6750, section 3.1, and none. */
+/** The error codes of RFC 6750, section 3.1, and two of our own: no credentials at all, and trouble on our side. */
 export type AuthErrorCode =
   | 'no_credentials'
   | 'invalid_request'

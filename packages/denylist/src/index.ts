@@ -6,5 +6,5 @@ export {
   type TokenReference,
 } from './denylist.ts';
 export { createMemoryDenylist } from './memory.ts';
-export { createRedisDenylistReader } from './redis-reader.ts';
-export { createRedisDenylistWriter } from './redis-writer.ts';
+export { createRedisDenylistReader, type RedisDenylistReaderOptions } from './redis-reader.ts';
+export { createRedisDenylistWriter, type RedisDenylistWriterOptions } from './redis-writer.ts';

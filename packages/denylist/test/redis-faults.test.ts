@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect as connectSocket, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type RealServer, realServer, type ServerOptions, startRedis } from '@gatehouse/test-kit';
@@ -9,8 +11,8 @@ import {
   type DenylistReader,
   DenylistUnavailable,
   type DenylistWriter,
+  type RedisDenylistReaderOptions,
 } from '../src/index.ts';
-import type { RedisDenylistReaderOptions } from '../src/redis-reader.ts';
 import { inFiveMinutes, token, until } from './tokens.ts';
 
 const own = { own: true };
@@ -63,6 +65,22 @@ describe('a Redis that fails', realServer('redis', own), () => {
     redis.resume();
     await until(() => writer.append([{ jti: 'thawed', exp: inFiveMinutes() }]).then(() => true));
     await until(() => reader.isRevoked(token({ jti: 'thawed' })));
+  });
+
+  test('behind a line that has gone silent: both leave it for a new one', async (t) => {
+    const { redis, raw } = await open(t);
+    const relay = await startRelay(t, Number(new URL(redis.url).port));
+    const reader = createRedisDenylistReader({ url: relay.url, maxAgeMs: 2000 });
+    const writer = createRedisDenylistWriter({ url: relay.url });
+    t.after(() => Promise.all([reader.close(), writer.close()]));
+    await reader.ready();
+    assert.equal(await writer.isComplete(), true);
+    relay.silence();
+    await assert.rejects(writer.append([{ jti: 'unheard', exp: inFiveMinutes() }]), DenylistUnavailable);
+    await raw.xadd(stream, '*', 'jti', 'meanwhile', 'exp', inFiveMinutes());
+    await until(() => reader.isRevoked(token({ jti: 'meanwhile' })));
+    await until(() => writer.append([{ jti: 'heard', exp: inFiveMinutes() }]).then(() => true));
+    await until(() => reader.isRevoked(token({ jti: 'heard' })));
   });
 
   test('restarted empty: nobody trusts it until everything is replayed, and what was known stays known', async (t) => {
@@ -141,6 +159,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     t.after(() => Promise.all([reader.close(), writer.close()]));
     await until(() => faults.length > 0);
     await assert.rejects(writer.isComplete(), DenylistUnavailable);
+    await delay(500);
     await redis.restart();
     await until(() => writer.markComplete().then(() => true));
     await reader.ready();
@@ -272,6 +291,27 @@ async function connect(t: TestContext, { url }: RealServer): Promise<Redis> {
   t.after(() => raw.disconnect());
   await raw.connect();
   return raw;
+}
+
+/** Passes bytes on to `port`; silence() stops that for the connections there are, without closing them. */
+async function startRelay(t: TestContext, port: number): Promise<{ url: string; silence(): void }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connectSocket(port, '127.0.0.1');
+    client.pipe(upstream).pipe(client);
+    for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    silence() {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+  };
 }
 
 function isUnavailable(reader: DenylistReader): boolean {
