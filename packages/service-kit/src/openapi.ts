@@ -73,7 +73,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
   return {
     operationId: `${declared.method}${declared.path.replaceAll(/[/{}]+(\w)?/g, (_all, first) => first?.toUpperCase() ?? '')}`,
     summary: declared.summary,
-    ...('role' in declared && { description: `Needs the role \`${declared.role}\`.` }),
+    ...describeCaller(declared),
     security: declared.public ? [] : [{ oauth2: [declared.scope] }],
     requestParams: {
       ...(declared.params && { path: declared.params as z.ZodObject }),
@@ -89,6 +89,15 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
       ...Object.fromEntries(refusals.map((status) => [status, refusal(status)])),
     },
   };
+}
+
+function describeCaller(declared: Route): { description?: string } {
+  if (declared.public) return {};
+  const demands = [
+    ...(declared.role === undefined ? [] : [`Needs the role \`${declared.role}\`.`]),
+    ...(declared.user ? ['Needs a token that speaks for a user.'] : []),
+  ];
+  return demands.length === 0 ? {} : { description: demands.join(' ') };
 }
 
 function success(status: string, schema: z.ZodType) {

@@ -170,7 +170,7 @@ function testBody(name: string, call: Call, as: Record<string, unknown>): void {
 
   test(`H29 ${name} answers 422 to JSON of another shape`, async () => {
     const deep = `${'['.repeat(10_000)}${']'.repeat(10_000)}`;
-    const many = `[${'0,'.repeat(20_000)}0]`;
+    const many = JSON.stringify(Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [index, 0])));
     for (const text of ['{}', '[]', 'null', '0', '"text"', 'true', '{"\\ud800":1}', deep, many]) {
       const answer = await call({ as, text });
       assertProblem(answer, 422);

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { type Route, route } from '../src/index.ts';
+
+const common = { method: 'get', path: '/things', summary: 'Things' } as const;
+const responses = { 200: z.object({ size: z.int() }) };
+const handler = async () => ({ status: 200 as const, body: { size: 1 } });
+
+// Each @ts-expect-error is the test: `npm run check` fails when the line below it compiles.
+const mistakes: Route[] = [
+  // @ts-expect-error neither a scope nor `public`
+  route({ ...common, responses, handler }),
+  // @ts-expect-error `public: false` is no scope
+  route({ ...common, public: false, responses, handler }),
+  // @ts-expect-error a scope and `public` contradict each other
+  route({ ...common, scope: 'things:read', public: true, responses, handler }),
+  // @ts-expect-error a role without a scope
+  route({ ...common, public: true, role: 'admin', responses, handler }),
+  route({
+    ...common,
+    public: true,
+    responses,
+    // @ts-expect-error an undeclared status
+    handler: async () => ({ status: 201, body: { size: 1 } }),
+  }),
+  route({
+    ...common,
+    public: true,
+    responses,
+    // @ts-expect-error a body that is not as declared
+    handler: async () => ({ status: 200, body: { size: 'large' } }),
+  }),
+  route({
+    ...common,
+    public: true,
+    responses,
+    // @ts-expect-error a public route has no caller
+    handler: async ({ caller }) => ({ status: 200, body: { size: caller.subject.length } }),
+  }),
+];
+
+test('a route that is declared wrongly does not compile', () => {
+  assert.equal(mistakes.length, 7);
+});
