@@ -59,7 +59,7 @@ export function createDelegatedFetch(target: {
     const token = await exchange(bearerTokenOf(req), requestId, signal);
     const headers = { Authorization: `Bearer ${token}`, 'X-Request-Id': requestId };
     return async (path) => {
-      const answer = await fetchJson(`${target.url}${path}`, { signal, headers });
+      const answer = await fetchJson(new URL(path, target.url).href, { signal, headers });
       // The token was made a moment ago: whoever it speaks for has been signed out since.
       if (answer.status === 401) throw callerRefused();
       return answer;

@@ -124,7 +124,7 @@ function testGuard(
   });
 
   test(`T11 Z05 ${name} refuses a token without ${scope}, and names it`, async () => {
-    for (const other of ['', `${scope}s`, 'openid profile:all items:list orders:list']) {
+    for (const other of ['', `${scope}s`, `x${scope}`, scope.toUpperCase(), 'openid profile email']) {
       const answer = await call({ as: { sub, scope: other } });
       assertProblem(answer, 403);
       assert.match(challengeOf(answer), /error="insufficient_scope"/);
@@ -158,7 +158,7 @@ function testGuard(
   test(`Z06 ${name} ${user ? 'refuses' : 'takes'} a token that a client got for itself`, async () => {
     const answer = await call({ as: { sub, client_id: sub, scope } });
     if (user) assertProblem(answer, 403);
-    else assert.notEqual(answer.status, 403);
+    else assert.ok(![401, 403].includes(answer.status), String(answer.status));
   });
 }
 
