@@ -9,6 +9,7 @@ import {
   pointersOf,
   testRefusals,
 } from '@gatehouse/service-kit/testing';
+import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { items } from '../src/app.ts';
 import { items as itemTable } from '../src/schema.ts';
 
@@ -365,4 +366,22 @@ test('DEMO=true gives alice, bob and johndoe items, once, however often the serv
       assert.equal(answer.body.items.length, count, username);
     }
   }
+});
+
+test('a PostgreSQL server pages and searches as the embedded one does', realServer('postgres'), async (t) => {
+  const { url } = await startPostgres(t);
+  const real = await bench.start(items, { DATABASE_URL: url });
+  const as = newCaller();
+  for (const name of ['50% lamp', 'lamp', 'LAMP']) {
+    assert.equal((await real.call('POST', '/items', { as, json: { ...lamp, name } })).status, 201);
+  }
+  const names: string[] = [];
+  for (let path = '/items?q=lamp&limit=1'; path !== ''; ) {
+    const answer = await real.call('GET', path, { as });
+    assert.equal(answer.status, 200);
+    names.push(...namesOf(answer));
+    path = answer.body.next === null ? '' : `/items?q=lamp&limit=1&cursor=${answer.body.next}`;
+  }
+  assert.deepEqual(names.sort(), ['50% lamp', 'LAMP', 'lamp']);
+  assert.deepEqual(namesOf(await real.call('GET', '/items?q=0%25', { as })), ['50% lamp']);
 });

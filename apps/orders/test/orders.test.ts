@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import { accessTable, assertProblem, pointersOf, testRefusals } from '@gatehouse/service-kit/testing';
+import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { orderLines, orders as orderTable } from '../src/schema.ts';
 import { createOrderStore } from '../src/store.ts';
 import { exchangedClaims, startOrders } from './start-orders.ts';
@@ -250,4 +251,21 @@ test('DEMO=true gives alice and bob orders of items that the demo data has, once
       assert.equal(order.totalCents, line.quantity * line.unitPriceCents);
     }
   }
+});
+
+test('a PostgreSQL server keeps orders as the embedded one does', realServer('postgres'), async (t) => {
+  const { url } = await startPostgres(t);
+  const real = await bench.startOrdersWith({ DATABASE_URL: url });
+  const as = newCaller();
+  const json = { lines: [{ itemId: lampId, quantity: 2 }] };
+  const created = [];
+  for (let count = 0; count < 3; count++) {
+    const { status, body } = await real.call('POST', '/orders', { as, json });
+    assert.equal(status, 201);
+    created.push(body);
+  }
+  const first = await real.call('GET', '/orders?limit=2', { as });
+  const second = await real.call('GET', `/orders?limit=2&cursor=${first.body.next}`, { as });
+  const byId = (a: { id: string }, b: { id: string }) => a.id.localeCompare(b.id);
+  assert.deepEqual([...first.body.items, ...second.body.items].sort(byId), created.sort(byId));
 });

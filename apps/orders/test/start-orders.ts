@@ -7,8 +7,12 @@ import { orders } from '../src/app.ts';
 export interface OrdersBench extends TestBench {
   orders: TestedService;
   items: TestedService;
-  /** Runs another orders service whose token endpoint or items is this handler. */
-  startOrdersWith(instead: { token?: RequestHandler; items?: RequestHandler }): Promise<TestedService>;
+  /** Runs another orders service whose token endpoint, items or database is the one given. */
+  startOrdersWith(instead: {
+    token?: RequestHandler;
+    items?: RequestHandler;
+    DATABASE_URL?: string;
+  }): Promise<TestedService>;
 }
 
 /** Orders and the real items on one bench, with a token endpoint that knows nothing but the exchange. */
@@ -44,11 +48,12 @@ export async function startOrders(): Promise<OrdersBench> {
   };
   const tokenUrl = await serve(exchange);
 
-  const startOrdersWith: OrdersBench['startOrdersWith'] = async (instead) =>
+  const startOrdersWith: OrdersBench['startOrdersWith'] = async ({ token, items: itemsHandler, ...env }) =>
     bench.start(orders, {
-      ITEMS_URL: instead.items ? await serve(instead.items) : itemsService.url,
-      TOKEN_URL: `${instead.token ? await serve(instead.token) : tokenUrl}/token`,
+      ITEMS_URL: itemsHandler ? await serve(itemsHandler) : itemsService.url,
+      TOKEN_URL: `${token ? await serve(token) : tokenUrl}/token`,
       CLIENT_SECRET: 'a:b% c',
+      ...env,
     });
 
   return {
