@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
 import {
@@ -13,12 +12,13 @@ import {
   type RefreshToken,
 } from 'oidc-provider';
 import type { AccountStore } from './accounts.ts';
-import { isClientSecret, ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
+import { ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
+import { mendProvider } from './mend-provider.ts';
 import { renderError } from './pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from './pages/logout.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
-import { apiAudience, apiScopes, lifetimes, openidScopes, resourceServer } from './scopes.ts';
-import { orUnavailable, Unavailable } from './unavailable.ts';
+import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
+import { orUnavailable } from './unavailable.ts';
 
 interface ProviderDependencies {
   issuer: string;
@@ -123,10 +123,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
 
   // The first middleware of the app has made these headers say what ISSUER says.
   provider.proxy = true;
-  adjustClients(provider);
-  provider.use(announceApiScopes);
-  provider.use(answerWhileUnavailable);
-  logRefusals(provider, logger);
+  mendProvider(provider, logger);
   return provider;
 }
 
@@ -187,60 +184,4 @@ function mayRevoke(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
 function isOwnOrigin(origin: string, client: Client): boolean {
   const isPublic = client.clientAuthMethod === 'none';
   return isPublic && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
-}
-
-function adjustClients(provider: Provider): void {
-  const { prototype } = provider.Client;
-  const allows = prototype.grantTypeAllowed;
-  prototype.compareClientSecret = function compareHashed(secret) {
-    return isClientSecret(this.clientSecret, secret);
-  };
-  prototype.grantTypeAllowed = function allowedOrRefused(type) {
-    const oidc = Provider.ctx?.oidc;
-    const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
-    // RFC 6749, 5.2 has a code of its own for this, where the library says invalid_request.
-    if (isAsked && !allows.call(this, type)) throw new errors.UnauthorizedClient();
-    return allows.call(this, type);
-  };
-}
-
-const errorEvents = ['authorization', 'grant', 'introspection', 'revocation', 'userinfo', 'end_session']
-  .flatMap((name) => [`${name}.error`, `${name}_confirm.error`])
-  .concat('server_error', 'error');
-
-function logRefusals(provider: Provider, logger: Logger): void {
-  const events: EventEmitter = provider;
-  const log = (err: errors.OIDCProviderError, ctx: KoaContextWithOIDC) => {
-    if (!(err.status < 500)) return logger.error({ err: err.cause ?? err }, 'the provider failed');
-    const { error, error_detail, error_description } = err;
-    const detail = error_detail ?? error_description;
-    logger.info({ error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
-  };
-  for (const name of errorEvents) {
-    // Koa's own event has its arguments the other way round.
-    events.on(name, (...[one, other]) => (name === 'error' ? log(one, other) : log(other, one)));
-  }
-}
-
-type Next = () => Promise<void>;
-
-async function announceApiScopes(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  await next();
-  const metadata = ctx.body as { scopes_supported?: string[] } | undefined;
-  if (ctx.path.startsWith('/.well-known/') && metadata?.scopes_supported) {
-    metadata.scopes_supported = [...metadata.scopes_supported, ...apiScopes];
-  }
-}
-
-async function answerWhileUnavailable(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  try {
-    await next();
-  } catch (error) {
-    // What fails outside the library's own error handling, such as storing the session.
-    if (!(error instanceof Unavailable)) throw error;
-    ctx.status = error.status;
-    ctx.body = { error: error.error, error_description: error.error_description };
-    ctx.app.emit('error', error, ctx);
-  }
-  if (ctx.status === 503) ctx.set('Retry-After', '2');
 }

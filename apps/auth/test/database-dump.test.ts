@@ -12,7 +12,7 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     const unused = await signIn(browser);
     const login = await auth.browser().open(authorizeUrl());
     const interaction = login.url.split('/').at(-1) ?? '';
-    const tokens = await auth.signedIn('bob', browser.cookies.length > 0 ? auth.browser() : browser);
+    const tokens = await auth.signedIn('bob');
     const refreshed = (await auth.refresh(tokens.refreshToken)).body;
     const used = redemption(await signIn(browser));
     await auth.token(used, demoWeb);

@@ -3,13 +3,14 @@ import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist, createRedisDenylistReader } from '@gatehouse/denylist';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
-import { decodeJwt } from 'jose';
-import { authorizeUrl, demoWeb, firstParty, reporting, startTestAuth } from './start-test-auth.ts';
-
-function referenceOf(token: string) {
-  const { jti = '', sub = '', iat = 0, gid } = decodeJwt(token);
-  return { jti, sub, iat, gid: gid as string | undefined };
-}
+import {
+  authorizeUrl,
+  demoWeb,
+  firstParty,
+  referenceOf,
+  reporting,
+  startTestAuth,
+} from './start-test-auth.ts';
 
 /** Waits until `check` holds; fails when it has not within 10 s. */
 async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {

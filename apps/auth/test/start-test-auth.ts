@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { createMemoryDenylist, type DenylistReader, type DenylistWriter } from '@gatehouse/denylist';
+import {
+  createMemoryDenylist,
+  type DenylistReader,
+  type DenylistWriter,
+  type TokenReference,
+} from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
+import { decodeJwt } from 'jose';
 import { startAuth } from '../src/app.ts';
 import { AuthConfigSchema } from '../src/config.ts';
 
@@ -104,6 +110,8 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
       assert.ok(embedded, 'this server is on a database of its own');
       return embedded.db;
     },
+    /** Whether the denylist, which every service follows, names this token. */
+    isDenied: (token: string) => denylist.isRevoked(referenceOf(token)),
     /** Whether the server calls this access token active when its own client asks. */
     isActive: async (token: string, client: Credentials) =>
       (await post('/introspect', { token }, client)).body.active === true,
@@ -120,6 +128,12 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     password: (form: Record<string, string> = {}) => post('/token', { ...johndoe, ...form }, firstParty),
     browser: newBrowser,
   };
+}
+
+/** What the denylist needs to know of a token. */
+export function referenceOf(token: string): TokenReference {
+  const { jti = '', sub = '', iat = 0, gid } = decodeJwt<{ gid?: string }>(token);
+  return { jti, sub, iat, gid };
 }
 
 // The same for every server of a test, so that several can share a database.

@@ -1,0 +1,39 @@
+import { Problem } from '@gatehouse/service-kit';
+import { Router } from 'express';
+import type { Provider } from 'oidc-provider';
+
+const metadata = { methods: ['GET', 'HEAD', 'OPTIONS'], maxAgeSeconds: 300 };
+const form = { methods: ['POST', 'OPTIONS'] };
+const page = { methods: ['GET', 'HEAD'] };
+
+/** What oidc-provider serves here, and how; anything else is no route of ours. */
+const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: number }> = {
+  '/.well-known/openid-configuration': metadata,
+  '/.well-known/oauth-authorization-server': metadata,
+  '/.well-known/jwks.json': metadata,
+  '/authorize': page,
+  '/authorize/:uid': page,
+  '/token': form,
+  '/introspect': form,
+  '/revoke': form,
+  '/userinfo': { methods: ['GET', 'HEAD', 'POST', 'OPTIONS'] },
+  '/logout': page,
+  '/logout/confirm': { methods: ['POST'] },
+  '/logout/success': page,
+};
+
+/** Hands the protocol's requests to oidc-provider, under their own paths: it derives addresses from them. */
+export function oauthEndpoints(provider: Provider): Router {
+  const answer = provider.callback();
+  const router = Router({ caseSensitive: true, strict: true });
+  for (const [path, { methods, maxAgeSeconds }] of Object.entries(endpoints)) {
+    router.all(path, (req, res) => {
+      if (!methods.includes(req.method)) {
+        throw new Problem(405, undefined, { headers: { Allow: methods.join(', ') } });
+      }
+      if (maxAgeSeconds) res.setHeader('Cache-Control', `public, max-age=${maxAgeSeconds}`);
+      return answer(req, res);
+    });
+  }
+  return router;
+}

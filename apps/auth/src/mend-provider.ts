@@ -1,0 +1,76 @@
+import type { EventEmitter } from 'node:events';
+import type { Logger } from '@gatehouse/service-kit';
+import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { isClientSecret } from './clients.ts';
+import { apiScopes } from './scopes.ts';
+import { Unavailable } from './unavailable.ts';
+
+/** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
+export function mendProvider(provider: Provider, logger: Logger): void {
+  adjustClients(provider);
+  provider.use(announceApiScopes);
+  provider.use(answerWhileUnavailable);
+  logRefusals(provider, logger);
+}
+
+function adjustClients(provider: Provider): void {
+  const { prototype } = provider.Client;
+  const allows = prototype.grantTypeAllowed;
+  prototype.compareClientSecret = function compareHashed(secret) {
+    return isClientSecret(this.clientSecret, secret);
+  };
+  // RFC 6749, 5.2 has unauthorized_client for this, where the library says invalid_request.
+  prototype.grantTypeAllowed = function allowedOrRefused(type) {
+    const oidc = Provider.ctx?.oidc;
+    const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
+    if (isAsked && !allows.call(this, type)) throw new errors.UnauthorizedClient();
+    return allows.call(this, type);
+  };
+}
+
+const endpointsWithErrors = [
+  'authorization',
+  'grant',
+  'introspection',
+  'revocation',
+  'userinfo',
+  'end_session',
+  'end_session_confirm',
+];
+
+function logRefusals(provider: Provider, logger: Logger): void {
+  const events: EventEmitter = provider;
+  const log = (err: errors.OIDCProviderError, ctx: KoaContextWithOIDC) => {
+    if (!(err.status < 500)) return logger.error({ err: err.cause ?? err }, 'the provider failed');
+    const { error, error_detail, error_description } = err;
+    const detail = error_detail ?? error_description;
+    logger.info({ error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
+  };
+  for (const name of endpointsWithErrors) events.on(`${name}.error`, (ctx, err) => log(err, ctx));
+  events.on('server_error', (ctx, err) => log(err, ctx));
+  // Koa's own event, for what failed outside an endpoint; it has its arguments the other way round.
+  events.on('error', log);
+}
+
+type Next = () => Promise<void>;
+
+async function announceApiScopes(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  await next();
+  const metadata = ctx.body as { scopes_supported?: string[] } | undefined;
+  if (ctx.path.startsWith('/.well-known/') && metadata?.scopes_supported) {
+    metadata.scopes_supported = [...metadata.scopes_supported, ...apiScopes];
+  }
+}
+
+async function answerWhileUnavailable(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  try {
+    await next();
+  } catch (error) {
+    // What fails outside the library's own error handling, such as storing the session.
+    if (!(error instanceof Unavailable)) throw error;
+    ctx.status = error.status;
+    ctx.body = { error: error.error, error_description: error.error_description };
+    ctx.app.emit('error', error, ctx);
+  }
+  if (ctx.status === 503) ctx.set('Retry-After', '2');
+}

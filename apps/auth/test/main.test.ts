@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+function run(env: Record<string, string>): Promise<{ code: unknown; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main], { env, timeout: 20_000 }, (error, _stdout, stderr) => {
+      resolve({ code: error?.code ?? 0, stderr });
+    });
+  });
+}
+
+test('R40 lists every fault of its configuration, and no value, and exits 78', async () => {
+  const { code, stderr } = await run({ PORT: '70000', ENCRYPTION_KEY: 'too-short-to-be-a-key' });
+  assert.equal(code, 78);
+  for (const name of [
+    'PORT',
+    'ISSUER',
+    'DATABASE_URL',
+    'REDIS_URL',
+    'ENCRYPTION_KEY',
+    'ORDERS_CLIENT_SECRET',
+  ]) {
+    assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
+  }
+  assert.doesNotMatch(stderr, /too-short-to-be-a-key/);
+});
+
+test('R40 A57 refuses demo data and an issuer without TLS in production', async () => {
+  const { code, stderr } = await run({
+    NODE_ENV: 'production',
+    PORT: '0',
+    ISSUER: 'http://auth.example',
+    DATABASE_URL: 'postgres://nowhere.invalid/auth',
+    REDIS_URL: 'redis://nowhere.invalid',
+    ENCRYPTION_KEY: Buffer.alloc(32, 1).toString('base64url'),
+    ORDERS_CLIENT_SECRET: 'a-secret-of-enough-length',
+    DEMO: 'true',
+  });
+  assert.equal(code, 78);
+  assert.match(stderr, /^auth: DEMO: /m);
+  assert.match(stderr, /^auth: ISSUER: must be https/m);
+});
