@@ -1,0 +1,125 @@
+import type { Db } from '@gatehouse/service-kit';
+import { and, eq, isNull, lt } from 'drizzle-orm';
+import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
+import type { PresentedTokens } from './presented-tokens.ts';
+import type { Revocations } from './revocation.ts';
+import { records } from './schema.ts';
+import { orUnavailable } from './unavailable.ts';
+import type { Vault } from './vault.ts';
+
+interface AdapterDependencies {
+  db: Db;
+  vault: Vault;
+  revocations: Revocations;
+  presented: PresentedTokens;
+}
+
+type Row = typeof records.$inferSelect;
+
+/**
+ * Where oidc-provider keeps codes, refresh tokens, grants, sessions and interactions: every identifier as a keyed hash,
+ * every payload sealed. Access tokens are JWTs and not kept: revoking one, or its grant, denies it.
+ */
+export function createAdapterFactory(deps: AdapterDependencies): AdapterFactory {
+  return (model) => unavailableWhenFailing(createAdapter(model, deps));
+}
+
+function createAdapter(model: string, { db, vault, revocations, presented }: AdapterDependencies): Adapter {
+  const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
+  const hashId = (id: string) => vault.hash(id, model);
+  const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
+  const hashUid = (uid: string) => vault.hash(uid, `${model} uid`);
+  const withId = (id: string) => and(eq(records.model, model), eq(records.idHash, hashId(id)));
+
+  function open({ idHash, payload, consumedAt }: Row): AdapterPayload {
+    const opened: AdapterPayload = JSON.parse(vault.open(payload, `${model} ${idHash}`));
+    return consumedAt ? { ...opened, consumed: Math.floor(consumedAt.getTime() / 1000) } : opened;
+  }
+
+  async function find(id: string): Promise<AdapterPayload | undefined> {
+    const [row] = await db.select().from(records).where(withId(id));
+    return row && open(row);
+  }
+
+  return {
+    async upsert(id, payload, expiresIn) {
+      const idHash = hashId(id);
+      const state = {
+        payload: vault.seal(JSON.stringify(payload), `${model} ${idHash}`),
+        // A sign-in under way outlives the grant that it began with.
+        grantHash: payload.grantId && model !== 'Interaction' ? hashGrant(payload.grantId) : null,
+        uidHash: payload.uid ? hashUid(payload.uid) : null,
+        expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
+      };
+      await db
+        .insert(records)
+        .values({ model, idHash, ...state })
+        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state });
+    },
+
+    async find(id) {
+      return isAccessToken ? presented.find(model, id) : find(id);
+    },
+
+    async findByUid(uid) {
+      const [row] = await db
+        .select()
+        .from(records)
+        .where(and(eq(records.model, model), eq(records.uidHash, hashUid(uid))));
+      return row && open(row);
+    },
+
+    async findByUserCode() {
+      // The device grant is off.
+      return undefined;
+    },
+
+    async consume(id) {
+      const won = await db
+        .update(records)
+        .set({ consumedAt: new Date() })
+        .where(and(withId(id), isNull(records.consumedAt)))
+        .returning({ model: records.model });
+      if (won.length > 0) return;
+      // Somebody was faster. Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
+      const grantId = (await find(id))?.grantId;
+      if (grantId) {
+        await db.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
+        await db.delete(records).where(eq(records.idHash, vault.hash(grantId, 'Grant')));
+        await revocations.revoke({ gid: grantId });
+      }
+      throw new errors.InvalidGrant('already used');
+    },
+
+    async destroy(id) {
+      if (isAccessToken) await revocations.revoke({ jti: id });
+      else await db.delete(records).where(withId(id));
+    },
+
+    async revokeByGrantId(grantId) {
+      if (isAccessToken) {
+        await revocations.revoke({ gid: grantId });
+      } else {
+        const ofGrant = eq(records.grantHash, hashGrant(grantId));
+        await db.delete(records).where(and(eq(records.model, model), ofGrant));
+      }
+    },
+  };
+}
+
+/** Deletes what nothing can use any more. */
+export async function deleteExpiredRecords(db: Db): Promise<void> {
+  await db.delete(records).where(lt(records.expiresAt, new Date()));
+}
+
+function unavailableWhenFailing(adapter: Adapter): Adapter {
+  return {
+    upsert: (...args) => orUnavailable(() => adapter.upsert(...args)),
+    find: (id) => orUnavailable(() => adapter.find(id)),
+    findByUid: (uid) => orUnavailable(() => adapter.findByUid(uid)),
+    findByUserCode: (userCode) => orUnavailable(() => adapter.findByUserCode(userCode)),
+    consume: (id) => orUnavailable(() => adapter.consume(id)),
+    destroy: (id) => orUnavailable(() => adapter.destroy(id)),
+    revokeByGrantId: (grantId) => orUnavailable(() => adapter.revokeByGrantId(grantId)),
+  };
+}

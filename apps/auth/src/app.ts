@@ -1,0 +1,166 @@
+import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
+import {
+  type Closable,
+  ConfigError,
+  createHealth,
+  createLogger,
+  createMetrics,
+  type Db,
+  type Health,
+  type Listener,
+  type Logger,
+  listen,
+  listenMetrics,
+  type Metrics,
+  notFound,
+  openDatabase,
+  problemHandler,
+  requestContext,
+  type SharedParts,
+} from '@gatehouse/service-kit';
+import express, { type Express } from 'express';
+import { createAccountStore } from './accounts.ts';
+import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
+import { type RegisteredClient, systemClients } from './clients.ts';
+import type { AuthConfig } from './config.ts';
+import { demoClients, demoLogins } from './demo.ts';
+import { oauthEndpoints } from './endpoints.ts';
+import { securityHeaders, speakAsIssuer } from './headers.ts';
+import { interactionRouter } from './interaction.ts';
+import { createIssuedTokenReader } from './issued-token.ts';
+import { loadSigningKeys, publicPart } from './keys.ts';
+import { registerPasswordGrant } from './password-grant.ts';
+import { createPresentedTokens } from './presented-tokens.ts';
+import { createProvider } from './provider.ts';
+import { repeat } from './repeat.ts';
+import { createRevocations, deleteExpiredRevocations, type Revocations } from './revocation.ts';
+import { registerTokenExchange } from './token-exchange.ts';
+import { acceptIssuedTokens, createIsLive } from './token-status.ts';
+import { createVault, type Vault } from './vault.ts';
+
+export { type AuthConfig, AuthConfigSchema } from './config.ts';
+export { demoLogins } from './demo.ts';
+
+interface AuthDependencies {
+  issuer: string;
+  allowPasswordGrant: boolean;
+  clients: readonly RegisteredClient[];
+  db: Db;
+  vault: Vault;
+  revocations: Revocations;
+  health: Health;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+/** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
+export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
+  const { issuer, db, vault, revocations, logger } = deps;
+  const accounts = createAccountStore(db);
+  const presented = createPresentedTokens();
+  const signingKeys = await loadSigningKeys(db, vault);
+  const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
+
+  const provider = createProvider({
+    ...deps,
+    adapter: createAdapterFactory({ db, vault, revocations, presented }),
+    signingKeys,
+    cookieKey: vault.derive('cookies').toString('base64url'),
+    accounts,
+  });
+  if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
+  registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
+  provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
+
+  const csrfSecret = vault.derive('csrf');
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.use(speakAsIssuer(issuer));
+  app.use(requestContext(deps));
+  app.use(securityHeaders(issuer));
+  app.use(deps.health.router);
+  app.use(interactionRouter({ provider: () => provider, accounts, csrfSecret, issuer, logger }));
+  app.use(oauthEndpoints(provider));
+  app.use(notFound);
+  app.use(problemHandler(logger));
+  return app;
+}
+
+/** What the authorization server may share with services in the same process. */
+export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: DenylistWriter }>;
+
+export interface RunningAuth extends Closable {
+  readonly listener: Listener;
+}
+
+const expiryPauseMs = 60_000;
+
+/** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
+export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningAuth> {
+  await using opening = new AsyncDisposableStack();
+  const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
+  const metrics = shared.metrics ?? createMetrics('auth');
+
+  const source = config.DATABASE_URL
+    ? { url: config.DATABASE_URL }
+    : { embedded: required(shared.embedded, 'DATABASE_URL') };
+  const migrations = new URL('../migrations', import.meta.url);
+  const database = await openDatabase(source, { name: 'auth', migrations, logger });
+  opening.defer(() => database.close());
+  const { db } = database;
+  if (config.DEMO) await createAccountStore(db).seed(demoLogins);
+
+  const denylist =
+    shared.denylist ?? createRedisDenylistWriter({ url: required(config.REDIS_URL, 'REDIS_URL') });
+  if (!shared.denylist) opening.defer(() => denylist.close());
+  const revocations = createRevocations({ db, denylist, logger });
+  opening.defer(() => revocations.close());
+  // Signing in works without the denylist; it is completed as soon as it answers.
+  await revocations.deliver().catch((err) => logger.warn({ err }, 'the denylist does not answer yet'));
+  const expiry = repeat(
+    expiryPauseMs,
+    'expiry',
+    async () => {
+      await deleteExpiredRecords(db);
+      await deleteExpiredRevocations(db);
+    },
+    logger,
+  );
+  opening.defer(() => expiry.stop());
+
+  const issuer = config.ISSUER;
+  const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
+  const health = createHealth({ database: database.ping }, logger);
+  const app = await createAuthApp({
+    issuer,
+    allowPasswordGrant,
+    clients: [
+      ...systemClients({ ordersClientSecret: config.ORDERS_CLIENT_SECRET }),
+      ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
+    ],
+    db,
+    vault: createVault(config.ENCRYPTION_KEY),
+    revocations,
+    health,
+    logger,
+    metrics,
+  });
+
+  if (config.METRICS_PORT !== undefined) {
+    const address = { host: config.HOST, port: config.METRICS_PORT };
+    const metricsListener = await listenMetrics(metrics.registry, address);
+    opening.defer(() => metricsListener.close());
+  }
+  const listener = await listen(app, { host: config.HOST, port: config.PORT });
+  opening.defer(() => listener.close());
+  opening.defer(() => health.drain());
+  logger.info({ port: listener.port }, 'listening');
+
+  const running = opening.move();
+  return { listener, close: () => running.disposeAsync() };
+}
+
+function required<Value>(value: Value | undefined, name: string): Value {
+  if (value === undefined) throw new ConfigError([`${name}: is required`]);
+  return value;
+}

@@ -1,0 +1,55 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ClientMetadata } from 'oidc-provider';
+
+/** A client as oidc-provider knows it, with what Gatehouse adds. */
+export interface RegisteredClient extends ClientMetadata {
+  /** The API scopes that it may ask for, separated by spaces. */
+  allowed_scopes: string;
+  /** Part of Gatehouse itself: its users are not asked for consent. */
+  first_party?: boolean;
+  /** The audience whose tokens it may introspect as the resource server they are meant for. */
+  resource_audience?: string;
+}
+
+/** The metadata that oidc-provider does not know by itself. */
+export const ownClientMetadata = ['allowed_scopes', 'first_party', 'resource_audience'] as const;
+
+export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
+
+/** A client that cannot keep a secret. */
+export function publicClient(metadata: RegisteredClient): RegisteredClient {
+  return { ...metadata, token_endpoint_auth_method: 'none' };
+}
+
+/** A client with a secret, of which only a hash is kept. */
+export function confidentialClient(secret: string, metadata: RegisteredClient): RegisteredClient {
+  const client_secret = digest(secret).toString('hex');
+  return { ...metadata, client_secret, token_endpoint_auth_method: 'client_secret_basic' };
+}
+
+/** Whether `secret` is the one that `confidentialClient` was given, compared in constant time. */
+export function isClientSecret(hashed: string | undefined, secret: string): boolean {
+  const expected = Buffer.from(hashed ?? '', 'hex');
+  const given = digest(secret);
+  return expected.length === given.length && timingSafeEqual(expected, given);
+}
+
+/** The clients that every deployment has. */
+export function systemClients({ ordersClientSecret }: { ordersClientSecret: string }): RegisteredClient[] {
+  return [
+    confidentialClient(ordersClientSecret, {
+      client_id: 'orders-service',
+      client_name: 'Orders service',
+      grant_types: [tokenExchange],
+      response_types: [],
+      redirect_uris: [],
+      allowed_scopes: '',
+      resource_audience: 'urn:gatehouse:api',
+    }),
+  ];
+}
+
+// A client's secret is random and long, so a fast hash is enough.
+function digest(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}

@@ -1,0 +1,75 @@
+import { demoAccounts } from '@gatehouse/demo-accounts';
+import type { NewAccount } from './accounts.ts';
+import { confidentialClient, publicClient, type RegisteredClient } from './clients.ts';
+import { apiScopes } from './scopes.ts';
+
+const passwords: Record<keyof typeof demoAccounts, string> = {
+  alice: 'alice-demo-pass',
+  bob: 'bob-demo-pass',
+  admin: 'admin-demo-pass',
+  carol: 'carol-demo-pass',
+  johndoe: 'secret',
+};
+
+/** The accounts of the demo with their well-known passwords. */
+export const demoLogins: NewAccount[] = Object.entries(passwords).map(([name, password]) => ({
+  ...demoAccounts[name as keyof typeof demoAccounts],
+  password,
+}));
+
+const allScopes = apiScopes.join(' ');
+const customerScopes = apiScopes.filter((scope) => scope !== 'users:admin').join(' ');
+const withSignIn = {
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code' as const],
+};
+const withoutSignIn = { response_types: [], redirect_uris: [] };
+
+/**
+ * The clients of the demo.
+ * @param allowPasswordGrant without it `demo-first-party` exists, and may do nothing
+ */
+export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; allowPasswordGrant: boolean }) {
+  return [
+    publicClient({
+      ...withSignIn,
+      client_id: 'explorer',
+      client_name: 'Gatehouse explorer',
+      redirect_uris: [`${issuer}/explorer/callback`],
+      post_logout_redirect_uris: [`${issuer}/explorer/`],
+      allowed_scopes: allScopes,
+      first_party: true,
+    }),
+    confidentialClient('demo-web-secret', {
+      ...withSignIn,
+      client_id: 'demo-web',
+      client_name: 'Demo web shop',
+      redirect_uris: ['http://localhost:9999/callback', 'http://127.0.0.1:9999/callback'],
+      post_logout_redirect_uris: ['http://localhost:9999/', 'http://127.0.0.1:9999/'],
+      allowed_scopes: customerScopes,
+    }),
+    publicClient({
+      ...withSignIn,
+      client_id: 'demo-cli',
+      client_name: 'Demo command line',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
+      allowed_scopes: customerScopes,
+    }),
+    publicClient({
+      ...withoutSignIn,
+      client_id: 'demo-first-party',
+      client_name: 'Demo first-party application',
+      grant_types: allowPasswordGrant ? ['password', 'refresh_token'] : [],
+      allowed_scopes: allScopes,
+      first_party: true,
+    }),
+    confidentialClient('demo-reporting-secret', {
+      ...withoutSignIn,
+      client_id: 'demo-reporting',
+      client_name: 'Demo reporting',
+      grant_types: ['client_credentials'],
+      allowed_scopes: 'items:read',
+    }),
+  ] satisfies RegisteredClient[];
+}

@@ -1,0 +1,116 @@
+import type { DenylistWriter, Revocation, TokenReference } from '@gatehouse/denylist';
+import type { Db, Logger } from '@gatehouse/service-kit';
+import { and, asc, eq, gt, inArray, isNull, lt, or, type SQL } from 'drizzle-orm';
+import { repeat } from './repeat.ts';
+import { revocations as table } from './schema.ts';
+import { lifetimes } from './scopes.ts';
+
+/** What is to be revoked: a token, every token of a grant, or what a subject was issued before a moment (epoch seconds). */
+export type Target = { jti: string } | { gid: string } | { sub: string; notBefore: number };
+
+export interface Revocations {
+  /**
+   * Durable and on the denylist once this resolves.
+   * @throws when either did not take it; what only the denylist missed reaches it later, without being asked again
+   */
+  revoke(target: Target): Promise<void>;
+  /** Asks the durable list, which is right even while the denylist is away. */
+  isRevoked(token: TokenReference): Promise<boolean>;
+  /** Brings to the denylist whatever it lacks; also done twice a second until `close`. */
+  deliver(): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Row = typeof table.$inferSelect;
+
+const deliveryPauseMs = 500;
+const batchSize = 500;
+// Services allow clocks to differ, so a token may live a little longer than its exp.
+const clockToleranceSeconds = 60;
+
+/** The outbox of the denylist: a revocation is first a row here, then an entry there. */
+export function createRevocations({
+  db,
+  denylist,
+  logger,
+}: {
+  db: Db;
+  denylist: DenylistWriter;
+  logger: Logger;
+}): Revocations {
+  const unexpired = () => gt(table.expiresAt, new Date());
+
+  async function send(rows: readonly Row[]) {
+    await denylist.append(rows.map(toRevocation));
+    const ids = rows.map(({ id }) => id);
+    await db.update(table).set({ deliveredAt: new Date() }).where(inArray(table.id, ids));
+  }
+
+  async function sendAll(condition: SQL | undefined) {
+    let last = 0;
+    for (;;) {
+      const rows = await db
+        .select()
+        .from(table)
+        .where(and(gt(table.id, last), unexpired(), condition))
+        .orderBy(asc(table.id))
+        .limit(batchSize);
+      const newest = rows.at(-1);
+      if (newest === undefined) return;
+      await send(rows);
+      last = newest.id;
+    }
+  }
+
+  async function deliver() {
+    if (await denylist.isComplete()) {
+      await sendAll(isNull(table.deliveredAt));
+    } else {
+      // The denylist is new or has lost its data: nothing may trust it before it has everything again.
+      await sendAll(undefined);
+      await denylist.markComplete();
+    }
+  }
+
+  const delivery = repeat(deliveryPauseMs, 'denylist delivery', deliver, logger);
+
+  return {
+    deliver,
+    close: () => delivery.stop(),
+    async revoke(target) {
+      const expiresAt = new Date(Date.now() + (lifetimes.accessToken + clockToleranceSeconds) * 1000);
+      const rows = await db
+        .insert(table)
+        .values({ ...toRow(target), expiresAt })
+        .returning();
+      await send(rows);
+    },
+    async isRevoked({ jti, gid, sub, iat }) {
+      const names = or(
+        and(eq(table.value, jti), eq(table.kind, 'jti')),
+        gid === undefined ? undefined : and(eq(table.value, gid), eq(table.kind, 'gid')),
+        and(eq(table.value, sub), eq(table.kind, 'sub'), gt(table.notBefore, iat)),
+      );
+      const found = await db.select({ id: table.id }).from(table).where(and(names, unexpired())).limit(1);
+      return found.length > 0;
+    },
+  };
+}
+
+/** Forgets the revocations of tokens that have died by themselves. */
+export async function deleteExpiredRevocations(db: Db): Promise<void> {
+  await db.delete(table).where(lt(table.expiresAt, new Date()));
+}
+
+function toRow(target: Target): Pick<Row, 'kind' | 'value'> & { notBefore?: number } {
+  if ('jti' in target) return { kind: 'jti', value: target.jti };
+  if ('gid' in target) return { kind: 'gid', value: target.gid };
+  return { kind: 'sub', value: target.sub, notBefore: target.notBefore };
+}
+
+function toRevocation({ kind, value, notBefore, expiresAt }: Row): Revocation {
+  const exp = Math.ceil(expiresAt.getTime() / 1000);
+  if (kind === 'jti') return { jti: value, exp };
+  if (kind === 'gid') return { gid: value, exp };
+  return { sub: value, notBefore: notBefore ?? 0, exp };
+}
