@@ -40,8 +40,8 @@ export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Prom
 
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  process.once('SIGTERM', () => stop(0));
-  process.once('SIGINT', () => stop(0));
+  process.on('SIGTERM', () => stop(0));
+  process.on('SIGINT', () => stop(0));
   starting.catch((error) => {
     if (stopping) return;
     if (error instanceof ConfigError) exit(78, ...error.faults);
