@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { after } from 'node:test';
 import {
   createMemoryDenylist,
   type DenylistReader,
   type DenylistWriter,
   type TokenReference,
 } from '@gatehouse/denylist';
-import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
+import { type EmbeddedPostgres, openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
+import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { startAuth } from '../src/app.ts';
 import { AuthConfigSchema } from '../src/config.ts';
@@ -42,10 +44,10 @@ interface TestAuthOptions {
   env?: Record<string, string>;
 }
 
-/** A running authorization server with the demo data; on an embedded database and the memory denylist unless told otherwise. */
+/** A running authorization server with nothing but the demo data; on an embedded database and the memory denylist unless told otherwise. */
 export async function startTestAuth(options: TestAuthOptions = {}) {
   const { databaseUrl, redisUrl, denylist = createMemoryDenylist(), env } = options;
-  const embedded = databaseUrl === undefined ? await openEmbeddedPostgres(undefined) : undefined;
+  const embedded = databaseUrl === undefined ? await emptyDatabase() : undefined;
   const log: string[] = [];
   const config = AuthConfigSchema.parse({
     ISSUER: issuer,
@@ -68,7 +70,6 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     if (isClosed) return;
     isClosed = true;
     await auth.close();
-    await embedded?.close();
   };
   const { url } = auth.listener;
 
@@ -134,6 +135,19 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
 export function referenceOf(token: string): TokenReference {
   const { jti = '', sub = '', iat = 0, gid } = decodeJwt<{ gid?: string }>(token);
   return { jti, sub, iat, gid };
+}
+
+// One for all suites, since starting it takes seconds.
+let shared: Promise<EmbeddedPostgres> | undefined;
+after(async () => (await shared)?.close());
+
+async function emptyDatabase(): Promise<EmbeddedPostgres> {
+  shared ??= openEmbeddedPostgres(undefined);
+  const { db } = await shared;
+  for (const schema of ['auth', 'migrations']) {
+    await db.execute(sql`drop schema if exists ${sql.identifier(schema)} cascade`);
+  }
+  return shared;
 }
 
 // The same for every server of a test, so that several can share a database.
