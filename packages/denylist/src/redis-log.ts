@@ -18,7 +18,7 @@ export function createRedisClient(url: string, options: Omit<RedisOptions, 'repl
     protocol: 2,
     ...options,
   });
-  // Every failure also rejects the command concerned; without a listener the event would end the process.
+  // Every failure also rejects the command concerned; without a listener it would go to the console besides.
   redis.on('error', () => {});
   return redis;
 }

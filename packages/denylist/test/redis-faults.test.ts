@@ -150,6 +150,12 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(reader.isRevoked(token({ jti: 'lost' })), false);
   });
 
+  test('occupied by something else: what it did not take is reported', async (t) => {
+    const { writer, raw } = await open(t);
+    await raw.set(stream, 'not a stream');
+    await assert.rejects(writer.append([{ jti: 'lost', exp: inFiveMinutes() }]), DenylistUnavailable);
+  });
+
   test('never there: the fault is told once, and the reader is ready soon after Redis comes', async (t) => {
     const redis = await startRedis(t, own);
     await redis.stop();
