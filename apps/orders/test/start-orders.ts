@@ -34,8 +34,12 @@ export async function startOrders(): Promise<OrdersBench> {
       audience: 'urn:gatehouse:items',
       scope: 'items:read',
     };
-    const credentials = `Basic ${btoa(encodeURIComponent('orders-service').concat(':', 'a%3Ab%25%20c'))}`;
-    if (req.headers.authorization !== credentials)
+    const [, basic = ''] = /^Basic (.+)$/.exec(req.headers.authorization ?? '') ?? [];
+    // RFC 6749, 2.3.1: both halves are form-encoded.
+    const [id, secret] = atob(basic)
+      .split(':')
+      .map((half) => new URLSearchParams(`v=${half}`).get('v'));
+    if (id !== 'orders-service' || secret !== 'a:b% c')
       return void res.status(401).json({ error: 'invalid_client' });
     if (JSON.stringify(rest, Object.keys(expected)) !== JSON.stringify(expected))
       return void res.status(400).json({ error: 'invalid_target' });

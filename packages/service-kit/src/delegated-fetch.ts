@@ -1,6 +1,13 @@
 import type { Request } from 'express';
-import { z } from 'zod';
-import { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
+import {
+  allowInsecureRequests,
+  ClientSecretBasic,
+  Configuration,
+  customFetch,
+  genericGrantRequest,
+  ResponseBodyError,
+} from 'openid-client';
+import { boundedFetch, fetchJson, upstreamFault } from './fetch-json.ts';
 import { Problem } from './problem.ts';
 import { requestIdOf } from './request-context.ts';
 
@@ -9,11 +16,9 @@ type DelegatedGet = (path: string) => Promise<{ status: number; body: unknown }>
 
 const timeoutMs = 2_000;
 
-const ExchangedTokenSchema = z.object({
-  access_token: z.string().min(1),
-  token_type: z.string().regex(/^bearer$/i),
-});
-const OAuthErrorSchema = z.object({ error: z.string() });
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
+// RFC 8693, 2.2.2 calls a bad subject token an invalid_request; many servers say invalid_grant.
+const subjectRefused = new Set(['invalid_request', 'invalid_grant']);
 
 /**
  * Calls another service with the rights of the caller and none of its own: the caller's access token is exchanged for
@@ -30,27 +35,35 @@ export function createDelegatedFetch(target: {
   audience: string;
   scope: string;
 }): (req: Request) => Promise<DelegatedGet> {
-  // RFC 6749, 2.3.1: both halves are form-encoded first.
-  const credentials = btoa([target.clientId, target.clientSecret].map(encodeURIComponent).join(':'));
+  const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
 
   async function exchange(subjectToken: string, requestId: string, signal: AbortSignal): Promise<string> {
-    const { status, body } = await fetchJson(target.tokenUrl, {
-      signal,
-      method: 'POST',
-      headers: { Authorization: `Basic ${credentials}`, 'X-Request-Id': requestId },
-      body: new URLSearchParams({
-        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    const config = new Configuration(
+      server,
+      target.clientId,
+      undefined,
+      ClientSecretBasic(target.clientSecret),
+    );
+    // Between services the network may be without TLS; the address is configuration, never input.
+    allowInsecureRequests(config);
+    config[customFetch] = (url, init) => {
+      const headers = new Headers(init.headers);
+      headers.set('X-Request-Id', requestId);
+      return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
+    };
+    try {
+      const tokens = await genericGrantRequest(config, tokenExchange, {
         subject_token: subjectToken,
         subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
         audience: target.audience,
         scope: target.scope,
-      }),
-    });
-    if (status === 200) return parseAnswer(ExchangedTokenSchema, body).access_token;
-    // RFC 8693, 2.2.2 calls a bad subject token an invalid_request; many servers say invalid_grant.
-    const { error } = parseAnswer(OAuthErrorSchema, body);
-    if (status === 400 && ['invalid_request', 'invalid_grant'].includes(error)) throw callerRefused();
-    throw upstreamFault(new Error(`the token endpoint answered ${status} ${error}`));
+      });
+      if (tokens.token_type !== 'bearer') throw new Error('the exchanged token is no bearer token');
+      return tokens.access_token;
+    } catch (error) {
+      if (error instanceof ResponseBodyError && subjectRefused.has(error.error)) throw callerRefused();
+      throw upstreamFault(error);
+    }
   }
 
   return async (req) => {

@@ -4,7 +4,26 @@ import { Problem } from './problem.ts';
 const maxAnswerBytes = 64 * 1024;
 
 /**
- * Asks another service, follows no redirect, and reads at most 64 KiB of JSON, whatever the status.
+ * fetch for answers of other services: it follows no redirect, and reads no more than 64 KiB.
+ * @param init its `signal` is the deadline of the whole answer
+ */
+export async function boundedFetch(
+  url: string,
+  init: RequestInit & { signal: AbortSignal },
+): Promise<Response> {
+  const response = await fetch(url, { ...init, redirect: 'error' });
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > maxAnswerBytes) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return new Response(chunks.length > 0 ? Buffer.concat(chunks) : null, response);
+}
+
+/**
+ * Asks another service for JSON, whatever the status.
  * @param init its `signal` is the deadline
  * @throws Problem 503 when the service cannot be reached in time or answers something else
  */
@@ -13,15 +32,8 @@ export async function fetchJson(
   init: RequestInit & { signal: AbortSignal },
 ): Promise<{ status: number; body: unknown }> {
   try {
-    const response = await fetch(url, { ...init, redirect: 'error' });
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.length;
-      if (bytes > maxAnswerBytes) throw new Error('the answer is too large');
-      chunks.push(chunk);
-    }
-    return { status: response.status, body: JSON.parse(Buffer.concat(chunks).toString()) };
+    const response = await boundedFetch(url, init);
+    return { status: response.status, body: await response.json() };
   } catch (error) {
     throw upstreamFault(error);
   }

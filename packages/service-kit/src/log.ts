@@ -39,7 +39,7 @@ export function createLogger(
 }
 
 // An error as an object drags its own properties into the log: query parameters, request bodies, headers.
-function describeError(thrown: unknown): unknown {
+function describeError(thrown: unknown): object {
   const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
   if (!(error instanceof Error)) return { message: 'a value that is no Error was thrown' };
   const { code } = error as NodeJS.ErrnoException;
@@ -48,5 +48,6 @@ function describeError(thrown: unknown): unknown {
     ...(code !== undefined && { errorCode: code }),
     message: error.message,
     stack: error.stack,
+    ...(error.cause instanceof Error && { cause: describeError(error.cause) }),
   };
 }

@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { createMemoryDenylist, type DenylistWriter } from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createTestIssuer, type TestIssuer } from '@gatehouse/test-kit';
-import { loadConfig } from './config.ts';
-import type { Db } from './database.ts';
-import type { Route } from './route.ts';
-import { type Service, type ServiceConfig, startService } from './start-service.ts';
+import { loadConfig } from '../src/config.ts';
+import type { Db } from '../src/database.ts';
+import type { Route } from '../src/route.ts';
+import { type Service, type ServiceConfig, startService } from '../src/start-service.ts';
 
 /** The parts that real services run on in a test: an issuer with real keys, an empty database, a denylist. */
 export interface TestBench {
