@@ -3,7 +3,7 @@ import type { ChainableCommander } from 'ioredis';
 import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
 import { createRedisClient, encode, logKeys } from './redis-log.ts';
 
-const entriesPerTransaction = 500;
+const entriesPerTransaction = 100;
 
 // What was replayed into a log that was wiped meanwhile is gone, and so is the id of that replay. The marker's new
 // value makes readers read the log from its start; the entry wakes them.

@@ -13,7 +13,7 @@ import {
   type DenylistWriter,
   type RedisDenylistReaderOptions,
 } from '../src/index.ts';
-import { inFiveMinutes, token, until } from './tokens.ts';
+import { append, inFiveMinutes, markComplete, token, until } from './tokens.ts';
 
 const own = { own: true };
 const stream = '{gatehouse:denylist}';
@@ -22,7 +22,7 @@ const marker = '{gatehouse:denylist}:complete';
 describe('a Redis that fails', realServer('redis', own), () => {
   test('stopped: verdicts stay right while the copy is young enough, then there are none; back: they return', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 2000 }, ['--appendonly', 'yes']);
-    await writer.append([{ jti: 'revoked', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'revoked' })));
     await redis.stop();
     assert.equal(reader.isRevoked(token({ jti: 'revoked' })), true);
@@ -34,7 +34,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await redis.restart();
     await until(() => reader.isRevoked(token({ jti: 'revoked' })));
     assert.equal(reader.isRevoked(token()), false);
-    await until(() => writer.append([{ jti: 'another', exp: inFiveMinutes() }]).then(() => true));
+    await append(writer, [{ jti: 'another', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'another' })));
   });
 
@@ -63,7 +63,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(deadline.aborted, false);
     await until(() => isUnavailable(reader));
     redis.resume();
-    await until(() => writer.append([{ jti: 'thawed', exp: inFiveMinutes() }]).then(() => true));
+    await append(writer, [{ jti: 'thawed', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'thawed' })));
   });
 
@@ -79,13 +79,13 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await assert.rejects(writer.append([{ jti: 'unheard', exp: inFiveMinutes() }]), DenylistUnavailable);
     await raw.xadd(stream, '*', 'jti', 'meanwhile', 'exp', inFiveMinutes());
     await until(() => reader.isRevoked(token({ jti: 'meanwhile' })));
-    await until(() => writer.append([{ jti: 'heard', exp: inFiveMinutes() }]).then(() => true));
+    await append(writer, [{ jti: 'heard', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'heard' })));
   });
 
   test('restarted empty: nobody trusts it until everything is replayed, and what was known stays known', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 1000 });
-    await writer.append([{ jti: 'before', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'before', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'before' })));
     await redis.kill();
     await redis.restart();
@@ -93,13 +93,13 @@ describe('a Redis that fails', realServer('redis', own), () => {
     t.after(() => fresh.close());
 
     await until(() => writer.isComplete().then((complete) => complete === false));
-    await writer.append([{ jti: 'after', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'after', exp: inFiveMinutes() }]);
     await until(() => fresh.status().entries === 1 && reader.status().entries === 2);
     await until(() => isUnavailable(reader));
     assert.ok(isUnavailable(fresh));
 
-    await writer.append([{ jti: 'before', exp: inFiveMinutes() }]);
-    await writer.markComplete();
+    await append(writer, [{ jti: 'before', exp: inFiveMinutes() }]);
+    await markComplete(writer);
     for (const one of [reader, fresh]) {
       await until(() => one.isRevoked(token({ jti: 'before' })));
       assert.equal(one.isRevoked(token({ jti: 'after' })), true);
@@ -109,12 +109,12 @@ describe('a Redis that fails', realServer('redis', own), () => {
 
   test('restarted empty while Redis was not reachable: a reader that knew much forgets nothing', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 1000 });
-    await writer.append([{ gid: 'before', exp: inFiveMinutes() }]);
+    await append(writer, [{ gid: 'before', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ gid: 'before' })));
     await redis.kill();
     await until(() => isUnavailable(reader));
     await redis.restart();
-    await until(() => writer.markComplete().then(() => true));
+    await markComplete(writer);
     await until(() => reader.isRevoked(token({ gid: 'before' })));
   });
 
@@ -129,12 +129,12 @@ describe('a Redis that fails', realServer('redis', own), () => {
     const { writer, raw } = await open(t);
     await raw.flushall();
     assert.equal(await writer.isComplete(), false);
-    await writer.append([{ jti: 'replayed', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'replayed', exp: inFiveMinutes() }]);
     await raw.flushall();
     await assert.rejects(writer.markComplete(), DenylistUnavailable);
     assert.equal(await writer.isComplete(), false);
-    await writer.append([{ jti: 'replayed', exp: inFiveMinutes() }]);
-    await writer.markComplete();
+    await append(writer, [{ jti: 'replayed', exp: inFiveMinutes() }]);
+    await markComplete(writer);
     assert.equal(await writer.isComplete(), true);
   });
 
@@ -145,7 +145,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await delay(2000);
     assert.equal(isUnavailable(reader), false);
     await raw.config('SET', 'maxmemory', '0');
-    await writer.append([{ jti: 'kept', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'kept', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'kept' })));
     assert.equal(reader.isRevoked(token({ jti: 'lost' })), false);
   });
@@ -167,7 +167,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await assert.rejects(writer.isComplete(), DenylistUnavailable);
     await delay(500);
     await redis.restart();
-    await until(() => writer.markComplete().then(() => true));
+    await markComplete(writer);
     await reader.ready();
     assert.equal(faults.length, 1);
   });
@@ -187,7 +187,8 @@ describe('a Redis that fails', realServer('redis', own), () => {
 describe('the log in Redis', realServer('redis', own), () => {
   test('a reader that starts late knows every unexpired revocation of before', async (t) => {
     const { redis, writer } = await open(t);
-    await writer.append(
+    await append(
+      writer,
       Array.from({ length: 2500 }, (_, i) => ({ jti: `token ${i}`, exp: inFiveMinutes() })),
     );
     const late = createRedisDenylistReader({ url: redis.url });
@@ -202,7 +203,7 @@ describe('the log in Redis', realServer('redis', own), () => {
     const second = createRedisDenylistReader({ url: redis.url });
     t.after(() => second.close());
     await second.ready();
-    await writer.append([{ jti: 'revoked', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'revoked' })), 1000);
     await until(() => second.isRevoked(token({ jti: 'revoked' })), 1000);
   });
@@ -212,10 +213,10 @@ describe('the log in Redis', realServer('redis', own), () => {
     const other = createRedisDenylistReader({ url: redis.url, name: 'other' });
     const otherWriter = createRedisDenylistWriter({ url: redis.url, name: 'other' });
     t.after(() => Promise.all([other.close(), otherWriter.close()]));
-    await until(() => otherWriter.markComplete().then(() => true));
+    await markComplete(otherWriter);
     await other.ready();
-    await writer.append([{ jti: 'revoked', exp: inFiveMinutes() }]);
-    await otherWriter.append([{ jti: 'last', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
+    await append(otherWriter, [{ jti: 'last', exp: inFiveMinutes() }]);
     await until(() => other.isRevoked(token({ jti: 'last' })));
     assert.equal(other.isRevoked(token({ jti: 'revoked' })), false);
   });
@@ -232,7 +233,7 @@ describe('the log in Redis', realServer('redis', own), () => {
       ['exp', '9999999999'],
     ];
     for (const fields of odd) await raw.xadd(stream, '*', ...fields);
-    await writer.append([{ jti: 'sound', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'sound', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'sound' })));
     assert.equal(reader.status().entries, 1);
   });
@@ -255,7 +256,7 @@ describe('the log in Redis', realServer('redis', own), () => {
       await raw.xadd(stream, `${twoHoursAgo}-${i}`, 'jti', `old ${i}`, 'exp', '1');
     const lately = Date.now() - 50 * 60 * 1000;
     for (let i = 0; i < 1000; i++) await raw.xadd(stream, `${lately}-${i}`, 'jti', `new ${i}`, 'exp', '1');
-    await writer.append([{ jti: 'now', exp: inFiveMinutes() }]);
+    await append(writer, [{ jti: 'now', exp: inFiveMinutes() }]);
     // Redis trims whole nodes of about a hundred entries.
     await until(async () => (await raw.xlen(stream)) < 1200);
     assert.equal((await raw.xrange(stream, lately, lately)).length, 1000);
@@ -286,7 +287,7 @@ async function open(
   const reader = createRedisDenylistReader({ url: redis.url, ...options });
   const writer = createRedisDenylistWriter({ url: redis.url });
   t.after(() => Promise.all([reader.close(), writer.close()]));
-  await until(() => writer.markComplete().then(() => true));
+  await markComplete(writer);
   await reader.ready();
   return { redis, reader, writer, raw: await connect(t, redis) };
 }
