@@ -82,6 +82,7 @@ suite('authorization endpoint', () => {
     const variants: Record<string, string | undefined>[] = [
       { client_id: 'nobody' },
       { redirect_uri: undefined },
+      { redirect_uri: undefined, client_id: explorer.id },
       { redirect_uri: `${callback}/` },
       { redirect_uri: `${callback}?a=b` },
       { redirect_uri: `${callback}#a` },

@@ -7,6 +7,7 @@ import {
   authorizeUrl,
   demoWeb,
   firstParty,
+  issuer,
   referenceOf,
   reporting,
   startTestAuth,
@@ -29,7 +30,16 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
       await reader.ready();
       const token = (await auth.password()).body.access_token;
       const other = (await auth.password()).body.access_token;
+      const browser = auth.browser();
+      const { accessToken, refreshToken } = await auth.signedIn('alice', browser);
       await redis.stop();
+
+      const question = await browser.open(`${issuer}/logout`);
+      const page = await browser.submit(question, {}, { button: 'Sign out' });
+      assert.equal(page.status, 503);
+      assert.equal(page.headers.get('retry-after'), '2');
+      assert.equal(await auth.isActive(accessToken, demoWeb), false);
+      assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
 
       const refused = await auth.post('/revoke', { token }, firstParty);
       assert.equal(refused.status, 503);
@@ -37,6 +47,8 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
       assert.ok(refused.headers.get('retry-after'));
       assert.equal(await auth.isActive(token, firstParty), false);
       assert.equal(await auth.isActive(other, firstParty), true);
+
+      assert.ok(auth.log.some((line) => line.includes('"error"') && line.includes('the provider failed')));
 
       // It comes back empty: what was revoked before and during the outage has to be there again.
       await redis.restart();

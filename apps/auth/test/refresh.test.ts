@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
-import { demoWeb, explorer, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { authorizeUrl, demoWeb, explorer, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 suite('refresh', () => {
   let auth: TestAuth;
@@ -59,12 +59,15 @@ suite('refresh', () => {
     assert.equal(body.scope, 'items:read');
   });
 
-  test('A26 ends with its absolute lifetime, however often it was used', async (t) => {
-    const { refreshToken } = await auth.signedIn();
+  test('A26 ends with the grant’s absolute lifetime, however often it and the session were used', async (t) => {
+    const browser = auth.browser();
+    const { refreshToken } = await auth.signedIn('alice', browser);
     const day = 24 * 60 * 60 * 1000;
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 10 * day });
     const { status, body } = await auth.refresh(refreshToken);
     assert.equal(status, 200);
+    const silent = authorizeUrl({ prompt: 'none', scope: 'openid items:read' });
+    assert.match((await browser.open(silent)).redirect ?? '', /[?&]code=/);
     t.mock.timers.setTime(Date.now() + 5 * day);
     assert.equal((await auth.refresh(body.refresh_token)).body.error, 'invalid_grant');
   });
