@@ -46,7 +46,7 @@ function contract(create: (t: TestContext) => Promise<Pair>): void {
 
   async function openComplete(t: TestContext): Promise<Pair> {
     const pair = await open(t);
-    await markComplete(writer);
+    await markComplete(pair.writer);
     await pair.reader.ready();
     return pair;
   }
