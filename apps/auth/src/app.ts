@@ -1,22 +1,20 @@
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
 import {
-  type Closable,
-  ConfigError,
   createHealth,
   createLogger,
   createMetrics,
   type Db,
   type Health,
-  type Listener,
   type Logger,
-  listen,
-  listenMetrics,
   type Metrics,
   notFound,
   openDatabase,
   problemHandler,
+  type RunningService,
   requestContext,
+  requireSetting,
   type SharedParts,
+  serve,
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
 import { createAccountStore } from './accounts.ts';
@@ -89,21 +87,15 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
 /** What the authorization server may share with services in the same process. */
 export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: DenylistWriter }>;
 
-export interface RunningAuth extends Closable {
-  readonly listener: Listener;
-}
-
 const expiryPauseMs = 60_000;
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
-export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningAuth> {
+export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningService> {
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('auth');
 
-  const source = config.DATABASE_URL
-    ? { url: config.DATABASE_URL }
-    : { embedded: required(shared.embedded, 'DATABASE_URL') };
+  const source = { url: config.DATABASE_URL, embedded: shared.embedded };
   const migrations = new URL('../migrations', import.meta.url);
   const database = await openDatabase(source, { name: 'auth', migrations, logger });
   opening.defer(() => database.close());
@@ -111,7 +103,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
   if (config.DEMO) await createAccountStore(db).seed(demoLogins);
 
   const denylist =
-    shared.denylist ?? createRedisDenylistWriter({ url: required(config.REDIS_URL, 'REDIS_URL') });
+    shared.denylist ?? createRedisDenylistWriter({ url: requireSetting(config.REDIS_URL, 'REDIS_URL') });
   if (!shared.denylist) opening.defer(() => denylist.close());
   const revocations = createRevocations({ db, denylist, logger });
   opening.defer(() => revocations.close());
@@ -146,21 +138,5 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     metrics,
   });
 
-  if (config.METRICS_PORT !== undefined) {
-    const address = { host: config.HOST, port: config.METRICS_PORT };
-    const metricsListener = await listenMetrics(metrics.registry, address);
-    opening.defer(() => metricsListener.close());
-  }
-  const listener = await listen(app, { host: config.HOST, port: config.PORT });
-  opening.defer(() => listener.close());
-  opening.defer(() => health.drain());
-  logger.info({ port: listener.port }, 'listening');
-
-  const running = opening.move();
-  return { listener, close: () => running.disposeAsync() };
-}
-
-function required<Value>(value: Value | undefined, name: string): Value {
-  if (value === undefined) throw new ConfigError([`${name}: is required`]);
-  return value;
+  return await serve(app, { config, health, metrics, logger }, opening);
 }

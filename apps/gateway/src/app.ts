@@ -1,20 +1,18 @@
-import { createAuthenticate, createKeySet, requireScope } from '@gatehouse/auth-middleware';
-import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import { requireScope } from '@gatehouse/auth-middleware';
 import {
-  ConfigError,
   createHealth,
   createLogger,
   createMetrics,
   type Health,
   type Logger,
-  listen,
-  listenMetrics,
   type Metrics,
   notFound,
+  openGuard,
   problemHandler,
   type RunningService,
   requestContext,
   type SharedParts,
+  serve,
 } from '@gatehouse/service-kit';
 import express, { type Express, type RequestHandler } from 'express';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
@@ -41,16 +39,18 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
-  app.use(requestContext(deps));
+  // Redaction is for what code may log by mistake. The line of each request has known fields, and pays nothing for it.
+  const accessLog = deps.logger.child({}, { redact: [] });
+  app.use(requestContext({ logger: accessLog, metrics: deps.metrics }));
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
   app.use(hygiene(deps));
-  app.use(deps.health.router);
-  app.get(protectedResourcePath, protectedResource(deps.issuer));
   for (const { path, to, guard, scope } of forwardedPaths) {
     if (guard === 'bearer') app.use(path, deps.authenticate);
     if (scope !== undefined) app.use(path, requireScope(scope));
     app.use(path, deps.proxies[to].handler);
   }
+  app.use(deps.health.router);
+  app.get(protectedResourcePath, protectedResource(deps.issuer));
   app.use(notFound);
   app.use(problemHandler(deps.logger));
   return app;
@@ -94,51 +94,34 @@ export async function startGateway(
   const logger = shared.logger ?? createLogger({ name: 'gateway', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('gateway');
 
-  const keySet = createKeySet({ jwksUri: config.JWKS_URI });
-  opening.defer(() => keySet.close());
-  const denylist = shared.denylist ?? followRedis(config.REDIS_URL);
-  if (!shared.denylist) opening.defer(() => denylist.close());
-  const authenticate = createAuthenticate({
-    issuer: config.ISSUER,
-    audiences: [apiAudience],
-    keySet,
-    denylist,
-    resourceMetadataUrl: `${config.ISSUER}${protectedResourcePath}`,
-    onVerdict: metrics.countVerdict,
-  });
-  // Public routes outlive Redis: a denylist that was complete once and is stale now refuses tokens, not probes.
-  const health = createHealth({ keys: () => keySet.load(), denylist: () => denylist.ready() }, logger);
+  const guard = openGuard(
+    {
+      config,
+      audiences: [apiAudience],
+      resourceMetadataUrl: `${config.ISSUER}${protectedResourcePath}`,
+      denylist: shared.denylist,
+      logger,
+      metrics,
+    },
+    opening,
+  );
+  const health = createHealth(guard.checks, logger);
 
   const proxies = createProxies(config, logger);
   for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
   const app = createGatewayApp({
     issuer: config.ISSUER,
     allowedHosts: config.ALLOWED_HOSTS,
-    authenticate,
+    authenticate: guard.authenticate,
     proxies,
     health,
     logger,
     metrics,
   });
 
-  if (config.METRICS_PORT !== undefined) {
-    const address = { host: config.HOST, port: config.METRICS_PORT };
-    const metricsListener = await listenMetrics(metrics.registry, address);
-    opening.defer(() => metricsListener.close());
-  }
-  const listener = await listen(app, { host: config.HOST, port: config.PORT });
-  refuseTunnels(listener.server, app);
-  opening.defer(() => listener.close());
-  opening.defer(() => health.drain());
-  logger.info({ port: listener.port }, 'listening');
-
-  const running = opening.move();
-  return { listener, close: () => running.disposeAsync() };
-}
-
-function followRedis(url: string | undefined): DenylistReader {
-  if (url === undefined) throw new ConfigError(['REDIS_URL: is required']);
-  return createRedisDenylistReader({ url });
+  const running = await serve(app, { config, health, metrics, logger }, opening);
+  refuseTunnels(running.listener.server, app);
+  return running;
 }
 
 function createProxies(config: GatewayConfig, logger: Logger): Record<UpstreamName, UpstreamProxy> {

@@ -64,6 +64,12 @@ function readValue(name: string, file: string, faults: string[]): string | undef
   }
 }
 
+/** The value of a variable that is required unless something else stands in for it. */
+export function requireSetting<Value>(value: Value | undefined, name: string): Value {
+  if (value === undefined) throw new ConfigError([`${name}: is required`]);
+  return value;
+}
+
 /** Refuses, in production, what only a developer's machine may have: demo data, and an issuer without TLS. */
 export function refineForProduction<Schema extends z.ZodObject>(schema: Schema): Schema {
   return schema.superRefine((value, context) => {

@@ -6,6 +6,7 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
+import { requireSetting } from './config.ts';
 import type { Logger } from './log.ts';
 
 /** Drizzle over a PostgreSQL server or over the embedded one: the same queries run on both. */
@@ -24,7 +25,11 @@ export interface EmbeddedDatabase {
   migrate(config: MigrationConfig): Promise<void>;
 }
 
-export type DatabaseSource = { url: string } | { embedded: EmbeddedDatabase };
+/** Where the database is: on the server at `url`, or in this process. */
+export interface DatabaseSource {
+  url?: string | undefined;
+  embedded?: EmbeddedDatabase | undefined;
+}
 
 const startTimeoutMs = 30_000;
 
@@ -44,7 +49,7 @@ export async function openDatabase(
     migrationsSchema: 'migrations',
     migrationsTable: name,
   };
-  if ('embedded' in source) {
+  if (source.embedded && source.url === undefined) {
     const { db } = source.embedded;
     await source.embedded.migrate(options);
     return {
@@ -53,8 +58,9 @@ export async function openDatabase(
       close: async () => {},
     };
   }
+  const url = requireSetting(source.url, 'DATABASE_URL');
   const pool = new pg.Pool({
-    connectionString: source.url,
+    connectionString: url,
     application_name: name,
     max: 10,
     connectionTimeoutMillis: 2_000,
@@ -67,7 +73,7 @@ export async function openDatabase(
   const db = drizzle(pool);
   try {
     await connectWithin(startTimeoutMs, pool, logger);
-    await migrateAlone(source.url, options);
+    await migrateAlone(url, options);
   } catch (error) {
     await pool.end();
     throw error;

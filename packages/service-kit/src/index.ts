@@ -6,6 +6,7 @@ export {
   type ProcessConfig,
   ProcessConfigSchema,
   refineForProduction,
+  requireSetting,
   UrlSchema,
 } from './config.ts';
 export {
@@ -18,6 +19,7 @@ export {
 export { createDelegatedFetch } from './delegated-fetch.ts';
 export { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
 export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
+export { type Guard, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
@@ -28,9 +30,9 @@ export { type FieldError, notFound, Problem, problemBody, problemHandler } from 
 export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
+export { type RunningService, serve } from './serve.ts';
 export { createServiceApp } from './service-app.ts';
 export {
-  type RunningService,
   runService,
   type Service,
   type ServiceConfig,

@@ -1,0 +1,53 @@
+import { createAuthenticate, createKeySet } from '@gatehouse/auth-middleware';
+import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import type { RequestHandler } from 'express';
+import { requireSetting } from './config.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface Guard {
+  readonly authenticate: RequestHandler;
+  /** Readiness: keys have been fetched once, and the denylist was complete once. */
+  readonly checks: Record<'keys' | 'denylist', () => Promise<void>>;
+}
+
+interface GuardOptions {
+  config: { ISSUER: string; JWKS_URI: string; REDIS_URL?: string | undefined };
+  audiences: readonly string[];
+  /** Where this resource's metadata is (RFC 9728), told in challenges. */
+  resourceMetadataUrl?: string;
+  /** What services of one process share, instead of one that follows REDIS_URL. */
+  denylist?: DenylistReader | undefined;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+/**
+ * Everything that tells who is calling: the issuer's keys and the denylist, both followed in the background until
+ * `opened` is disposed, and the middleware that stands on them.
+ */
+export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): Guard {
+  const { config, audiences, resourceMetadataUrl, logger, metrics } = options;
+  const keySet = createKeySet({
+    jwksUri: config.JWKS_URI,
+    onFault: (err) => logger.warn({ err }, 'the keys of the issuer cannot be refreshed'),
+  });
+  opened.defer(() => keySet.close());
+  const denylist =
+    options.denylist ??
+    createRedisDenylistReader({
+      url: requireSetting(config.REDIS_URL, 'REDIS_URL'),
+      onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
+    });
+  if (denylist !== options.denylist) opened.defer(() => denylist.close());
+  const authenticate = createAuthenticate({
+    issuer: config.ISSUER,
+    audiences,
+    keySet,
+    denylist,
+    onVerdict: metrics.countVerdict,
+    ...(resourceMetadataUrl !== undefined && { resourceMetadataUrl }),
+  });
+  // Public routes outlive Redis: a denylist that was complete once and is old now refuses tokens, not probes.
+  return { authenticate, checks: { keys: () => keySet.load(), denylist: () => denylist.ready() } };
+}
