@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createMemoryDenylist, createRedisDenylistReader } from '@gatehouse/denylist';
+import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import {
   authorizeUrl,
@@ -12,6 +12,15 @@ import {
   reporting,
   startTestAuth,
 } from './start-test-auth.ts';
+
+/** Whether a reader that can be trusted at the moment names this token. */
+function isDenied(reader: DenylistReader, token: string): boolean {
+  try {
+    return reader.isRevoked(referenceOf(token));
+  } catch {
+    return false;
+  }
+}
 
 /** Waits until `check` holds; fails when it has not within 10 s. */
 async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
@@ -52,15 +61,26 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
 
       // It comes back empty: what was revoked before and during the outage has to be there again.
       await redis.restart();
-      await eventually('the revocation is on the denylist', () => {
-        try {
-          return reader.isRevoked(referenceOf(token));
-        } catch {
-          return false;
-        }
-      });
+      await eventually('the revocation is on the denylist', () => isDenied(reader, token));
       assert.equal(reader.isRevoked(referenceOf(other)), false);
       assert.equal((await auth.post('/revoke', { token: other }, firstParty)).status, 200);
+    } finally {
+      await reader.close();
+      await auth.close();
+    }
+  });
+
+  test('R20 a Redis that kept its data gets what it missed', async (t) => {
+    const redis = await startRedis(t, { own: true, args: ['--appendonly', 'yes'] });
+    const auth = await startTestAuth({ redisUrl: redis.url });
+    const reader = createRedisDenylistReader({ url: redis.url });
+    try {
+      await reader.ready();
+      const token = (await auth.password()).body.access_token;
+      await redis.stop();
+      assert.equal((await auth.post('/revoke', { token }, firstParty)).status, 503);
+      await redis.restart();
+      await eventually('the revocation is on the denylist', () => isDenied(reader, token));
     } finally {
       await reader.close();
       await auth.close();

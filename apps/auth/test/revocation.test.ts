@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { createTestIssuer } from '@gatehouse/test-kit';
-import { decodeJwt } from 'jose';
+import { decodeJwt, importJWK, SignJWT } from 'jose';
+import { loadSigningKeys } from '../src/keys.ts';
+import { createVault } from '../src/vault.ts';
 import {
   basic,
   demoWeb,
+  encryptionKey,
   explorer,
   firstParty,
   issuer,
@@ -29,8 +32,9 @@ suite('revocation and introspection', () => {
     const browser = auth.browser();
     const { accessToken, refreshToken } = await auth.signedIn('alice', browser);
     assert.equal(isDenied(accessToken), false);
-    const { status } = await auth.post('/revoke', { token: accessToken }, demoWeb);
+    const { status, headers } = await auth.post('/revoke', { token: accessToken }, demoWeb);
     assert.equal(status, 200);
+    assert.equal(headers.get('cache-control'), 'no-store');
     assert.equal(isDenied(accessToken), true);
     assert.equal(await auth.isActive(accessToken, demoWeb), false);
     assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
@@ -148,6 +152,21 @@ suite('revocation and introspection', () => {
     }
     assert.deepEqual((await auth.post('/introspect', { token: refreshToken }, orders)).body, nothing);
     assert.deepEqual((await auth.post('/introspect', { token: 'junk' }, demoWeb)).body, nothing);
+  });
+
+  test('J10 J25 what our key signed is an access token only with its type, and in one spelling', async () => {
+    const [privateJwk] = await loadSigningKeys(auth.db, createVault(encryptionKey));
+    assert.ok(privateJwk);
+    const key = await importJWK(privateJwk, 'ES256');
+    const { accessToken } = await auth.signedIn();
+    const claims = decodeJwt(accessToken);
+    for (const [typ, active] of Object.entries({ 'at+jwt': true, JWT: false, 'logout+jwt': false })) {
+      const token = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', typ }).sign(key);
+      assert.equal(await auth.isActive(token, demoWeb), active, typ);
+    }
+    for (const spelling of [`${accessToken}\n`, `${accessToken}==`, accessToken.replace('.', '. ')]) {
+      assert.equal(await auth.isActive(spelling, demoWeb), false);
+    }
   });
 
   test('A28 asks who is calling, and an access token is no answer to that', async () => {

@@ -150,8 +150,8 @@ async function emptyDatabase(): Promise<EmbeddedPostgres> {
   return shared;
 }
 
-// The same for every server of a test, so that several can share a database.
-const encryptionKey = randomBytes(32).toString('base64url');
+/** The same for every server of a test, so that several can share a database. */
+export const encryptionKey = randomBytes(32).toString('base64url');
 
 const johndoe = {
   grant_type: 'password',

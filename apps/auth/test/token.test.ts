@@ -142,6 +142,10 @@ suite('token endpoint', () => {
         origin,
       );
     }
+    const { origin } = new URL(callback);
+    const body = new URLSearchParams({ ...form, client_id: demoWeb.id, client_secret: demoWeb.secret });
+    const secretive = await auth.send('/token', { method: 'POST', body, headers: { origin } });
+    assert.equal(secretive.headers.get('access-control-allow-origin'), null);
     const page = await auth.send('/authorize', { headers: { origin: issuer } });
     assert.equal(page.headers.get('access-control-allow-origin'), null);
   });
