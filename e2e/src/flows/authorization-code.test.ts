@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import { createBrowser } from '@gatehouse/test-kit';
-import { authorizationCodeGrant, fetchUserInfo, randomPKCECodeVerifier } from 'openid-client';
+import { fetchUserInfo, randomPKCECodeVerifier } from 'openid-client';
 import { client } from '../clients.ts';
 import { call } from '../http.ts';
 import { assertDies, assertLive } from '../revoked.ts';
@@ -217,13 +217,15 @@ test('A08 a code sent twice is refused, and what it gave dies at the gateway and
   assert.equal(refreshed.body.error, 'invalid_grant');
 });
 
-test('A09 of 20 parallel redemptions of one code exactly one succeeds', async () => {
-  const { config, checks, url } = await authorizationRequest('openid profile:read');
-  const { callback } = await walkPages(createBrowser(), url, 'alice');
-  const redemptions = Array.from({ length: 20 }, () => authorizationCodeGrant(config, callback, checks));
-  const outcomes = await Promise.allSettled(redemptions);
-  assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
-  for (const outcome of outcomes) {
-    if (outcome.status === 'rejected') assert.equal(outcome.reason.error, 'invalid_grant');
+test('A09 of 20 parallel redemptions of one code exactly one succeeds, three times over', async () => {
+  const browser = createBrowser();
+  for (let round = 0; round < 3; round += 1) {
+    const request = await authorizationRequest('openid profile:read');
+    const { callback } = await walkPages(browser, request.url, 'alice');
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => redeem(request, callback)));
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') assert.equal(outcome.reason.error, 'invalid_grant');
+    }
   }
 });
