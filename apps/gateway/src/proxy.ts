@@ -30,7 +30,8 @@ export function createUpstreamProxy(
     maxHeaderSize: 16 * 1024,
   });
   const handler = createProxyMiddleware({
-    target: url,
+    // As text it would be parsed twice for each request.
+    target: new URL(url),
     // The default plugins answer errors with the host and the URL of the upstream.
     ejectPlugins: true,
     plugins: [

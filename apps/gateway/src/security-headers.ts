@@ -20,6 +20,13 @@ export function securityHeaders({ tls }: { tls: boolean }): RequestHandler {
     },
     strictTransportSecurity: tls,
     xFrameOptions: { action: 'deny' },
+    // These steer how a browser renders a page; the pages come with their own.
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
   })({} as never, recorder as never, () => {});
   return (_req, res, next) => {
     res.setHeaders(headers);

@@ -71,6 +71,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: Dispatcher.DispatchOptions;
   readonly #deadline: NodeJS.Timeout;
   #controller: Dispatcher.DispatchController | undefined;
+  #contentLength = -1;
+  #wholeBody: string | undefined;
   #isOver = false;
   #retried = false;
 
@@ -129,17 +131,24 @@ class Exchange implements Dispatcher.DispatchHandler {
       if (value !== undefined && !keptFromClient.has(name) && !named?.has(name))
         this.#res.setHeader(name, value);
     }
+    this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (chunk.length === this.#contentLength) {
+      this.#wholeBody = chunk.latin1Slice();
+      return;
+    }
     if (this.#res.write(chunk)) return;
     controller.pause();
     this.#res.once('drain', () => controller.resume());
   }
 
   onResponseEnd(): void {
-    this.#res.end();
+    // A short answer that came in one piece leaves in one piece: as text, node:http joins it with the head.
+    if (this.#wholeBody === undefined) this.#res.end();
+    else this.#res.end(this.#wholeBody, 'latin1');
   }
 
   onResponseError(_controller: unknown, error: Error): void {
