@@ -1,0 +1,156 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { createTestIssuer, startRedis } from '@gatehouse/test-kit';
+import { haproxyVersion, startHaproxy } from './haproxy.ts';
+import type { LoadOrder } from './load.ts';
+import type { BenchSetup } from './target.ts';
+
+const rounds = 3;
+const connections = 12;
+const warmUpRequests = 10_000;
+const measuredRequests = 20_000;
+const distinctTokens = 50;
+const report = new URL('../../docs/performance.md', import.meta.url);
+
+interface Target {
+  name: string;
+  does: string;
+  child: ChildProcess;
+  port: number;
+  microseconds: number[];
+}
+
+const issuer = await createTestIssuer();
+const redis = await startRedis();
+const upstream = await start('./upstream.ts');
+const setup: BenchSetup = {
+  upstreamUrl: `http://127.0.0.1:${upstream.port}`,
+  issuer: issuer.issuer,
+  audience: issuer.audience,
+  jwksUri: issuer.jwksUri,
+  publicKeyPem: String(createPublicKey(issuer.signingKey.privateKey).export({ type: 'spki', format: 'pem' })),
+  redisUrl: redis.url,
+};
+
+const targets: Target[] = [];
+await add(
+  'Gatehouse gateway',
+  'everything on: hygiene, cached token, denylist in Redis, scope, helmet, metrics, access log',
+  start('./targets/gatehouse.ts', setup),
+);
+await add(
+  '@fastify/http-proxy + fast-jwt',
+  'cached token; no denylist, log or metrics',
+  start('./targets/fastify.ts', setup),
+);
+await add(
+  'http-proxy-middleware + express-oauth2-jwt-bearer + ioredis',
+  'the parts as they come: token verified and Redis EXISTS asked each time; no log or metrics',
+  start('./targets/stock.ts', setup),
+);
+await add('node:http + undici', 'the floor: cached token, nothing else', start('./targets/floor.ts', setup));
+if (haproxyVersion()) {
+  await add('HAProxy', 'one thread, token verified each time; no denylist or log', startHaproxy(setup));
+}
+
+const load = fork(new URL('./load.ts', import.meta.url));
+load.once('exit', () => process.exit(1));
+try {
+  for (const target of targets) await send(target, warmUpRequests);
+  // Interleaved, so that a noisy minute does not fall on one of them alone.
+  for (let round = 1; round <= rounds; round++) {
+    for (const target of targets) {
+      const before = cpuMicroseconds(target.child);
+      await send(target, measuredRequests);
+      target.microseconds.push((cpuMicroseconds(target.child) - before) / measuredRequests);
+    }
+  }
+  const table = tableOf(targets);
+  process.stdout.write(`${table}\n`);
+  writeFileSync(report, reportOf(table));
+} finally {
+  load.removeAllListeners('exit');
+  for (const child of [load, upstream.child, ...targets.map((target) => target.child)]) child.kill();
+  await issuer.close();
+  await redis.stop();
+}
+
+async function add(
+  name: string,
+  does: string,
+  starting: Promise<{ child: ChildProcess; port: number }>,
+): Promise<void> {
+  targets.push({ name, does, microseconds: [], ...(await starting) });
+}
+
+async function start(file: string, given?: BenchSetup): Promise<{ child: ChildProcess; port: number }> {
+  const child = fork(new URL(file, import.meta.url), given ? [JSON.stringify(given)] : [], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const exited = once(child, 'exit').then(() => {
+    throw new Error(`${file} did not start`);
+  });
+  const [{ port }] = (await Promise.race([once(child, 'message'), exited])) as [{ port: number }];
+  exited.catch(() => {});
+  return { child, port };
+}
+
+async function send({ port }: Target, requests: number): Promise<void> {
+  const tokens = await Promise.all(Array.from({ length: distinctTokens }, () => issuer.sign()));
+  const order: LoadOrder = {
+    url: `http://127.0.0.1:${port}`,
+    host: new URL(issuer.issuer).host,
+    tokens,
+    connections,
+    requests,
+  };
+  load.send(order);
+  await once(load, 'message');
+}
+
+/** User and system time of all threads of a process; Linux counts it in hundredths of a second. */
+function cpuMicroseconds({ pid }: ChildProcess): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+function tableOf(measured: readonly Target[]): string {
+  const rows = measured.map(({ name, does, microseconds }) => {
+    const each = [...microseconds].sort((a, b) => a - b).map(Math.round);
+    return `| ${name} | ${does} | **${each[Math.floor(each.length / 2)]}** | ${each.join(', ')} |`;
+  });
+  return ['| gateway | does | median | rounds |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
+function reportOf(table: string): string {
+  const versions = [
+    'http-proxy-middleware',
+    'undici',
+    'express',
+    '@fastify/http-proxy',
+    'fastify',
+    'fast-jwt',
+  ]
+    .concat('express-oauth2-jwt-bearer', 'ioredis')
+    .map((name) => `${name} ${versionOf(name)}`);
+  return `# What a request costs at the gateway
+
+CPU microseconds per request of the process under test (user and system time, all threads), for GET /items/{id} through
+to a trivial upstream over ${connections} kept connections with ${distinctTokens} different ES256 tokens: ${warmUpRequests.toLocaleString('en')} requests to warm up, then
+${rounds} interleaved rounds of ${measuredRequests.toLocaleString('en')}. CPU time is compared because wall time depends on what else the machine does; the
+figures of one run compare with each other, not with those of another machine.
+
+${table}
+
+Measured on ${new Date().toISOString().slice(0, 10)}: ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.versions.node}, HAProxy ${haproxyVersion() ?? 'not installed'}, ${versions.join(', ')}.
+Run it with \`npm run bench\`; it needs Linux and redis-server, and takes HAProxy in where \`haproxy\` is installed.
+`;
+}
+
+function versionOf(name: string): string {
+  const manifest = new URL(`../../node_modules/${name}/package.json`, import.meta.url);
+  return JSON.parse(readFileSync(manifest, 'utf8')).version;
+}

@@ -1,0 +1,16 @@
+/** What a process under test is told: where to forward to, and how to verify. */
+export interface BenchSetup {
+  upstreamUrl: string;
+  issuer: string;
+  audience: string;
+  jwksUri: string;
+  publicKeyPem: string;
+  redisUrl: string;
+}
+
+/** Runs a target as a child process of run.ts: it gets its set-up as an argument and reports its port. */
+export async function runTarget(start: (setup: BenchSetup) => Promise<number>): Promise<void> {
+  const setup = JSON.parse(process.argv[2] ?? '{}') as BenchSetup;
+  process.on('disconnect', () => process.exit());
+  process.send?.({ port: await start(setup) });
+}

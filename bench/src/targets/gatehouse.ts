@@ -1,0 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { createRedisDenylistWriter } from '@gatehouse/denylist';
+import { GatewayConfigSchema, startGateway } from '@gatehouse/gateway';
+import { loadConfig } from '@gatehouse/service-kit';
+import { runTarget } from '../target.ts';
+
+// Everything on: hygiene, helmet, metrics, the access log, the denylist in Redis. run.ts sends the log to /dev/null.
+await runTarget(async (setup) => {
+  await completeDenylist(setup.redisUrl);
+  const config = loadConfig(GatewayConfigSchema, {
+    PORT: '0',
+    METRICS_PORT: '0',
+    LOG_LEVEL: 'info',
+    ISSUER: setup.issuer,
+    JWKS_URI: setup.jwksUri,
+    REDIS_URL: setup.redisUrl,
+    AUTH_URL: setup.upstreamUrl,
+    USERS_URL: setup.upstreamUrl,
+    ITEMS_URL: setup.upstreamUrl,
+    ORDERS_URL: setup.upstreamUrl,
+  });
+  const { listener } = await startGateway(config);
+  return listener.port;
+});
+
+// Without the mark no reader trusts the log. The writer queues nothing while it connects.
+async function completeDenylist(url: string): Promise<void> {
+  const writer = createRedisDenylistWriter({ url });
+  for (let isMarked = false; !isMarked; await delay(50)) {
+    isMarked = await writer.markComplete().then(
+      () => true,
+      () => false,
+    );
+  }
+  await writer.close();
+}
