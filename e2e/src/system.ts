@@ -153,10 +153,12 @@ export async function freePorts(): Promise<Ports> {
   return Object.fromEntries(names.map((name, index) => [name, ports[index] ?? 0])) as Ports;
 }
 
-/** A directory that is gone when it is disposed of. */
+/** A directory that is gone when it is disposed of, or when this process ends. */
 export function temporaryDirectory(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+  process.once('exit', remove);
+  return { path, [Symbol.dispose]: remove };
 }
 
 /** The end of a text. */
