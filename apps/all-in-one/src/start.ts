@@ -38,7 +38,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
   const denylist = openDenylist(config.REDIS_URL);
   opening.defer(() => denylist.close());
 
-  const rootLogger = createLogger({ name: 'gatehouse', level: config.LOG_LEVEL });
+  const rootLogger = createLogger({ level: config.LOG_LEVEL });
   const { registry } = createMetrics('gateway');
   const partsOf = (service: ServiceName) => ({
     ...(embedded && { embedded }),

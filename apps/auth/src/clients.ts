@@ -5,14 +5,12 @@ import type { ClientMetadata } from 'oidc-provider';
 export interface RegisteredClient extends ClientMetadata {
   /** The API scopes that it may ask for, separated by spaces. */
   allowed_scopes: string;
-  /** Part of Gatehouse itself: its users are not asked for consent. */
-  first_party?: boolean;
   /** The audience whose tokens it may introspect as the resource server they are meant for. */
   resource_audience?: string;
 }
 
 /** The metadata that oidc-provider does not know by itself. */
-export const ownClientMetadata = ['allowed_scopes', 'first_party', 'resource_audience'] as const;
+export const ownClientMetadata = ['allowed_scopes', 'resource_audience'] as const;
 
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 

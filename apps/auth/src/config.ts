@@ -1,4 +1,4 @@
-import { FlagSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
+import { FlagSchema, ProcessConfigSchema, refineForProduction } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
@@ -18,3 +18,20 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;
+
+// What stands in infra/secrets/demo, where everybody can read it.
+const demoSecrets: readonly string[] = [
+  Buffer.from('gatehouse-demo-key-not-a-secret!').toString('base64url'),
+  'demo-orders-service-secret',
+];
+
+/** The environment of a process of its own, which in production must have secrets of its own. */
+export const AuthProcessConfigSchema = refineForProduction(
+  AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true }),
+).superRefine((config, context) => {
+  for (const name of ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET'] as const) {
+    if (config.NODE_ENV === 'production' && demoSecrets.includes(config[name])) {
+      context.addIssue({ code: 'custom', path: [name], message: 'is the public one of the demo' });
+    }
+  }
+});

@@ -38,7 +38,6 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
       redirect_uris: [`${issuer}/explorer/callback`],
       post_logout_redirect_uris: [`${issuer}/explorer/`],
       allowed_scopes: allScopes,
-      first_party: true,
     }),
     confidentialClient('demo-web-secret', {
       ...withSignIn,
@@ -62,7 +61,6 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
       client_name: 'Demo first-party application',
       grant_types: allowPasswordGrant ? ['password', 'refresh_token'] : [],
       allowed_scopes: allScopes,
-      first_party: true,
     }),
     confidentialClient('demo-reporting-secret', {
       ...withoutSignIn,

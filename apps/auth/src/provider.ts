@@ -69,7 +69,6 @@ export function createProvider(deps: ProviderDependencies): Provider {
       const act = token.gty === tokenExchange ? { act: { sub: token.clientId } } : {};
       return { gid: token.grantId, roles: ctx.oidc.account?.roles ?? [], ...act };
     },
-    loadExistingGrant,
 
     ttl: {
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessToken,
@@ -146,25 +145,6 @@ function signInPolicy() {
   const isGone = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.session?.accountId && !oidc.account);
   policy.get('login')?.checks.add(new interactionPolicy.Check('no_account', 'the account is gone', isGone));
   return policy;
-}
-
-// Whoever uses a part of Gatehouse itself is not asked whether it may act for them.
-async function loadExistingGrant(ctx: KoaContextWithOIDC) {
-  const { client, account, session, result, provider } = ctx.oidc;
-  if (!client || !account) return undefined;
-  const grantId = result?.consent?.grantId ?? session?.grantIdFor(client.clientId);
-  const existing = grantId ? await provider.Grant.find(grantId) : undefined;
-  if (!client.first_party) return existing;
-  const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
-  grant.addOIDCScope([...ctx.oidc.requestParamOIDCScopes]);
-  for (const [resource, { scopes }] of Object.entries(ctx.oidc.resourceServers ?? {})) {
-    grant.addResourceScope(
-      resource,
-      [...ctx.oidc.requestParamScopes].filter((scope) => scopes.has(scope)),
-    );
-  }
-  await grant.save();
-  return grant;
 }
 
 type AnyToken = AccessToken | ClientCredentials | RefreshToken;

@@ -27,8 +27,7 @@ suite('signing out', () => {
       prompt: undefined,
       scope: 'openid items:read',
     });
-    const answer = await browser.open(url, { follow: false });
-    const other = await auth.token({ ...redemption(new URL(answer.redirect ?? '')), redirect_uri }, explorer);
+    const other = await auth.token({ ...redemption(await signIn(browser, url)), redirect_uri }, explorer);
 
     const back = 'http://localhost:9999/';
     const query = new URLSearchParams({ id_token_hint: idToken, post_logout_redirect_uri: back, state: 's' });

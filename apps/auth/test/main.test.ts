@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+const demoSecrets = fileURLToPath(new URL('../../../infra/secrets/demo', import.meta.url));
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 function run(env: Record<string, string>): Promise<{ code: unknown; stderr: string }> {
@@ -29,18 +30,20 @@ test('R40 lists every fault of its configuration, and no value, and exits 78', a
   assert.doesNotMatch(stderr, /too-short-to-be-a-key/);
 });
 
-test('R40 A57 refuses demo data and an issuer without TLS in production', async () => {
+test('R40 A57 refuses demo data, the secrets of the demo and an issuer without TLS in production', async () => {
   const { code, stderr } = await run({
     NODE_ENV: 'production',
     PORT: '0',
     ISSUER: 'http://auth.example',
     DATABASE_URL: 'postgres://nowhere.invalid/auth',
     REDIS_URL: 'redis://nowhere.invalid',
-    ENCRYPTION_KEY: Buffer.alloc(32, 1).toString('base64url'),
-    ORDERS_CLIENT_SECRET: 'a-secret-of-enough-length',
+    ENCRYPTION_KEY_FILE: `${demoSecrets}/encryption-key`,
+    ORDERS_CLIENT_SECRET_FILE: `${demoSecrets}/orders-client-secret`,
     DEMO: 'true',
   });
   assert.equal(code, 78);
-  assert.match(stderr, /^auth: DEMO: /m);
+  for (const name of ['DEMO', 'ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET']) {
+    assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
+  }
   assert.match(stderr, /^auth: ISSUER: must be https/m);
 });

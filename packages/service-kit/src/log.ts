@@ -18,17 +18,18 @@ const secretNames = [
 ];
 
 /**
- * A JSON logger on standard output that names the service and blanks fields known to hold secrets.
+ * A JSON logger on standard output that blanks fields known to hold secrets.
+ * @param name the service that each line names; children of a logger without one may name theirs
  * @param destination where the lines go instead, for tests and for processes that print something else
  */
 export function createLogger(
-  { name, level }: { name: string; level: string },
+  { name, level }: { name?: string; level: string },
   destination?: DestinationStream,
 ): Logger {
   return pino(
     {
       level,
-      base: { service: name },
+      base: name === undefined ? {} : { service: name },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secretNames.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
