@@ -33,6 +33,7 @@ const setup: BenchSetup = {
   jwksUri: issuer.jwksUri,
   publicKeyPem: String(createPublicKey(issuer.signingKey.privateKey).export({ type: 'spki', format: 'pem' })),
   redisUrl: redis.url,
+  accessLog: false,
 };
 
 const targets: Target[] = [];
@@ -45,6 +46,11 @@ await add(
   '@fastify/http-proxy + fast-jwt',
   'cached token; no denylist, log or metrics',
   start('./targets/fastify.ts', setup),
+);
+await add(
+  '@fastify/http-proxy + fast-jwt + log',
+  'the same with the access log that Fastify has',
+  start('./targets/fastify.ts', { ...setup, accessLog: true }),
 );
 await add(
   'http-proxy-middleware + express-oauth2-jwt-bearer + ioredis',

@@ -6,6 +6,8 @@ export interface BenchSetup {
   jwksUri: string;
   publicKeyPem: string;
   redisUrl: string;
+  /** Whether a peer writes its own access log; ours always does. */
+  accessLog: boolean;
 }
 
 /** Runs a target as a child process of run.ts: it gets its set-up as an argument and reports its port. */

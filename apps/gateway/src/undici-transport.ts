@@ -137,7 +137,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (chunk.length === this.#contentLength) {
-      this.#wholeBody = chunk.latin1Slice();
+      this.#wholeBody = chunk.toString('latin1');
       return;
     }
     if (this.#res.write(chunk)) return;

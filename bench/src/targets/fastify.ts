@@ -4,8 +4,8 @@ import { createVerifier } from 'fast-jwt';
 import fastify from 'fastify';
 import { runTarget } from '../target.ts';
 
-// @fastify/http-proxy with verified tokens cached, without logs, metrics, denylist and hygiene.
-await runTarget(async ({ upstreamUrl, issuer, audience, publicKeyPem }) => {
+// @fastify/http-proxy with verified tokens cached, without metrics, denylist and hygiene.
+await runTarget(async ({ upstreamUrl, issuer, audience, publicKeyPem, accessLog }) => {
   const verify = createVerifier({
     key: publicKeyPem,
     algorithms: ['ES256'],
@@ -13,7 +13,7 @@ await runTarget(async ({ upstreamUrl, issuer, audience, publicKeyPem }) => {
     allowedAud: audience,
     cache: true,
   });
-  const app = fastify();
+  const app = fastify({ logger: accessLog });
   await app.register(httpProxy, {
     upstream: upstreamUrl,
     preHandler: (request, reply, done) => {
