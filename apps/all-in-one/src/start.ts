@@ -15,6 +15,7 @@ import {
   type Closable,
   createLogger,
   createMetrics,
+  listen,
   listenMetrics,
   type RunningService,
   startService,
@@ -33,6 +34,7 @@ export interface RunningSystem extends Closable {
 /** Starts every service in this process, each on a port of its own as if it were on a machine of its own. */
 export async function startSystem(config: AllInOneConfig): Promise<RunningSystem> {
   await using opening = new AsyncDisposableStack();
+  await refuseBusyPorts(config);
   const embedded = config.DATABASE_URL ? undefined : await openEmbeddedPostgres(config.DATA_DIR);
   if (embedded) opening.defer(() => embedded.close());
   const denylist = openDenylist(config.REDIS_URL);
@@ -94,6 +96,15 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     urls: { gateway, auth, users: usersUrl, items: itemsUrl, orders: ordersUrl },
     close: () => running.disposeAsync(),
   };
+}
+
+// Opening the database takes seconds, and a busy port is better known before.
+async function refuseBusyPorts(config: AllInOneConfig): Promise<void> {
+  const { HOST: host, PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT } = config;
+  for (const port of [PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT]) {
+    const probe = await listen(() => {}, { host, port });
+    await probe.close();
+  }
 }
 
 function openDenylist(redisUrl: string | undefined) {

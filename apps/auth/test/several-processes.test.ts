@@ -13,9 +13,9 @@ import {
   type TestAuth,
 } from './start-test-auth.ts';
 
-const { skip } = { ...realServer('postgres'), ...(realServer('redis').skip && realServer('redis')) };
+const needed = { skip: realServer('postgres').skip || realServer('redis').skip };
 
-suite('two processes on one PostgreSQL and one Redis', { skip }, () => {
+suite('two processes on one PostgreSQL and one Redis', needed, () => {
   const parallel = 20;
   let postgres: RealServer;
   let redis: RealServer;

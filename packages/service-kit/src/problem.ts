@@ -66,7 +66,8 @@ export function problemBody(
     title: STATUS_CODES[problem.status] ?? 'Error',
     status: problem.status,
     detail: problem.message || undefined,
-    instance: url?.split('?', 1)[0],
+    // A target in absolute form is the caller's own text, not a path of ours.
+    instance: url?.startsWith('/') ? url.split('?', 1)[0] : undefined,
     requestId,
     errors: problem.errors,
   });

@@ -56,3 +56,26 @@ test('H05 H25 what the parser refuses is answered as a problem and the connectio
     assert(answer.closed);
   }
 });
+
+test('H25 a kept connection hears why its next request is refused, unless an answer is under way', async (t) => {
+  const app = express();
+  app.get('/whole', (_req, res) => void res.send('whole'));
+  app.get('/begun', (_req, res) => void res.write('begun'));
+  const listener = await listen(app, onLoopback);
+  t.after(() => listener.close());
+  const tooLarge = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`;
+  const after = async (path: string, seen: string) => {
+    const socket = connect(listener.port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (chunk) => {
+      const before = text;
+      text += chunk;
+      if (!before.includes(seen) && text.includes(seen)) socket.write(tooLarge);
+    });
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await once(socket, 'close').catch(() => {});
+    return text;
+  };
+  assert.match(await after('/whole', 'whole'), /HTTP\/1\.1 431 /);
+  assert.doesNotMatch(await after('/begun', 'begun'), /431/);
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { AuthError } from '@gatehouse/auth-middleware';
-import { type ListeningApp, listenApp } from '@gatehouse/test-kit';
+import { type ListeningApp, listenApp, rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
 import {
   createLogger,
@@ -109,4 +109,14 @@ test('a request id that is not well formed is replaced', async () => {
 test('query strings never reach the log', async () => {
   await get('/nowhere?access_token=hunter3');
   assert(!lines.some((line) => line.includes('hunter3')));
+});
+
+test('H08 a target in absolute form is not echoed', async () => {
+  const { port } = listening;
+  const { text } = await rawRequest(
+    port,
+    'GET http://evil.example/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+  );
+  assert.match(text, /^HTTP\/1\.1 404/);
+  assert.doesNotMatch(text, /evil/);
 });
