@@ -5,7 +5,7 @@ import type { Request, RequestHandler } from 'express';
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 // RFC 3986, 3.3, without ';' parameters, empty segments and dot segments: what every router reads the same way.
-const plainPath = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~!$&'()*+,=:@-]+)*\/?$/;
+const plainPath = /^\/(?:(?!\.{1,2}(?:\/|$))[\w.~!$&'()*+,=:@-]+(?:\/|$))*$/;
 const percentEncoded = /%[\da-f]{2}/gi;
 // Control characters, % . / ; and \, which some server behind us may decode and then obey.
 const encodedTrap = /%(?:[01][\da-f]|2[5ef]|3b|5c|7f)/i;
@@ -57,7 +57,6 @@ function checkTarget({ url, method }: Request): void {
 }
 
 function isCleanPath(path: string): boolean {
-  if (path.charCodeAt(0) !== 0x2f) return false;
   if (plainPath.test(path)) return true;
   return !encodedTrap.test(path) && plainPath.test(path.replace(percentEncoded, 'x')) && isUtf8(path);
 }

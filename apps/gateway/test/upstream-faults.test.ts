@@ -169,6 +169,9 @@ for (const [framing, bytes] of Object.entries(truncated)) {
       const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
       const headers = { authorization: await gateway.bearer() };
       await assert.rejects(gateway.send('/items', { headers }), { code: 'ECONNRESET' });
+      await assert.rejects(gateway.send('/items', { method: 'POST', headers, body: '{}' }), {
+        code: 'ECONNRESET',
+      });
       // HTTP/1.0 has no chunks: there only the reset tells a cut body from a whole one.
       const old = await readToTheEnd(gateway.port, `GET /token HTTP/1.0\r\nHost: ${publicHost}\r\n\r\n`);
       assert.equal(old.errorCode, 'ECONNRESET');
