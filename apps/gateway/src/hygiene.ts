@@ -31,9 +31,7 @@ export function hygiene({
   issuer: string;
   allowedHosts: readonly string[];
 }): RequestHandler {
-  const origin = new URL(issuer);
-  const hosts = new Set([origin.host, ...allowedHosts]);
-  const forwardedProto = origin.protocol.slice(0, -1);
+  const hosts = new Set([new URL(issuer).host, ...allowedHosts]);
 
   return (req, _res, next) => {
     checkTarget(req);
@@ -41,8 +39,6 @@ export function hygiene({
     checkHost(req, hosts);
     removeHeaders(req.headers);
     req.headers['x-forwarded-for'] = req.socket.remoteAddress ?? '';
-    req.headers['x-forwarded-host'] = origin.host;
-    req.headers['x-forwarded-proto'] = forwardedProto;
     next();
   };
 }

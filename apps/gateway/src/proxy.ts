@@ -11,19 +11,19 @@ export interface UpstreamProxy {
 }
 
 /**
- * Forwards requests as they are to one upstream, under deadlines for the connection (1 s), the first byte, each next
- * one (10 s) and the whole (60 s). What fails before the answer has begun is a Problem: 503 when the upstream could not
+ * Forwards requests as they are to one upstream, under deadlines for the connection (1 s), its silence and the
+ * whole (60 s). What fails before the answer has begun is a Problem: 503 when the upstream could not
  * be asked, 504 when it was too slow, 502 when it broke; never with a word about where it is.
  */
 export function createUpstreamProxy(
-  { name, url, headersTimeoutMs, keepsCookies }: { name: string; url: string } & UpstreamTraits,
+  { name, url, silenceTimeoutMs, keepsCookies }: { name: string; url: string } & UpstreamTraits,
   logger: Logger,
 ): UpstreamProxy {
   const pool = new Pool(url, {
     connections: 128,
     connect: { timeout: 1_000 },
-    headersTimeout: headersTimeoutMs,
-    bodyTimeout: 10_000,
+    headersTimeout: silenceTimeoutMs,
+    bodyTimeout: silenceTimeoutMs,
     // Services keep connections for 65 s; we let go of them first.
     keepAliveTimeout: 30_000,
     keepAliveMaxTimeout: 60_000,

@@ -1,16 +1,16 @@
 export interface UpstreamTraits {
   /** Cookies belong to the sign-in pages alone; an API never sees one. */
   keepsCookies: boolean;
-  /** How long an answer may take to begin, in milliseconds. */
-  headersTimeoutMs: number;
+  /** How long it may be silent before its answer begins, and within it, in milliseconds. */
+  silenceTimeoutMs: number;
 }
 
-const api: UpstreamTraits = { keepsCookies: false, headersTimeoutMs: 2_000 };
+const api: UpstreamTraits = { keepsCookies: false, silenceTimeoutMs: 2_000 };
 
 /** Who stands behind the gateway. Each is reached at the address in its variable: USERS_URL for users. */
 export const upstreams = {
   // Checking a password is slow on purpose, and slower when many sign in at once.
-  auth: { keepsCookies: true, headersTimeoutMs: 10_000 },
+  auth: { keepsCookies: true, silenceTimeoutMs: 10_000 },
   users: api,
   items: api,
   orders: api,
@@ -30,10 +30,10 @@ export interface ForwardedPath {
 
 /** The routing table: the first match wins, and what matches nothing is 404. */
 export const forwardedPaths: readonly ForwardedPath[] = [
-  { path: '/users/me/items', to: 'items', guard: 'bearer', scope: 'items:read' },
-  { path: '/users', to: 'users', guard: 'bearer' },
   { path: '/items', to: 'items', guard: 'bearer' },
   { path: '/orders', to: 'orders', guard: 'bearer' },
+  { path: '/users/me/items', to: 'items', guard: 'bearer', scope: 'items:read' },
+  { path: '/users', to: 'users', guard: 'bearer' },
   { path: '/.well-known/openid-configuration', to: 'auth', guard: 'own' },
   { path: '/.well-known/oauth-authorization-server', to: 'auth', guard: 'own' },
   { path: '/.well-known/jwks.json', to: 'auth', guard: 'own' },
