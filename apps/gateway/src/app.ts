@@ -39,9 +39,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
-  // Redaction is for what code may log by mistake. The line of each request has known fields, and pays nothing for it.
-  const accessLog = deps.logger.child({}, { redact: [] });
-  app.use(requestContext({ logger: accessLog, metrics: deps.metrics }));
+  app.use(requestContext(deps));
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
   app.use(hygiene(deps));
   for (const { path, to, guard, scope } of forwardedPaths) {
