@@ -1,5 +1,11 @@
 import { AuthConfigSchema } from '@gatehouse/auth';
-import { FlagSchema, PortSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
+import {
+  FlagSchema,
+  PortSchema,
+  PostgresUrlSchema,
+  ProcessConfigSchema,
+  RedisUrlSchema,
+} from '@gatehouse/service-kit';
 import { z } from 'zod';
 
 /** The environment of `npm start`: everything has a default, and the defaults are for one developer's machine. */
@@ -14,9 +20,9 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   LOG_LEVEL: ProcessConfigSchema.shape.LOG_LEVEL.unwrap().default('warn'),
   DATA_DIR: z.string().default('.data'),
   /** A PostgreSQL server instead of the embedded one; each service has a schema in it. */
-  DATABASE_URL: z.string().optional(),
+  DATABASE_URL: PostgresUrlSchema.optional(),
   /** A Redis server instead of the in-memory denylist. */
-  REDIS_URL: z.string().optional(),
+  REDIS_URL: RedisUrlSchema.optional(),
   DEMO: FlagSchema.default(true),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(true),
   /** Made at the first start, and kept in the data directory, unless given. */

@@ -14,6 +14,8 @@ export class ConfigError extends Error {
 export const PortSchema = z.coerce.number().int().min(0).max(65535);
 export const FlagSchema = z.stringbool();
 export const UrlSchema = z.url({ protocol: /^https?$/ });
+export const PostgresUrlSchema = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
+export const RedisUrlSchema = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// or rediss:// URL' });
 
 /** What every process reads; add to it with `.extend()`. */
 export const ProcessConfigSchema = z.object({
@@ -41,7 +43,7 @@ export function loadConfig<Schema extends z.ZodObject>(
     const file = env[`${name}_FILE`];
     if (env[name] && file) faults.push(`${name}: set either ${name} or ${name}_FILE, not both`);
     const value = file ? readValue(name, file, faults) : env[name];
-    if (value) values[name] = value;
+    if (value?.trim()) values[name] = value;
   }
   const parsed = schema.safeParse(values);
   for (const issue of parsed.error?.issues ?? []) {
@@ -72,18 +74,33 @@ export function requireSetting<Value>(value: Value | undefined, name: string): V
 
 /** Refuses, in production, what only a developer's machine may have: demo data, and an issuer without TLS. */
 export function refineForProduction<Schema extends z.ZodObject>(schema: Schema): Schema {
-  return schema.superRefine((value, context) => {
-    const config = value as Partial<ProcessConfig> & { DEMO?: boolean };
-    if (config.NODE_ENV !== 'production') return;
-    if (config.DEMO) {
-      context.addIssue({ code: 'custom', path: ['DEMO'], message: 'demo data is refused in production' });
-    }
-    if (config.ISSUER?.startsWith('http:') && !isLoopback(config.ISSUER)) {
-      context.addIssue({ code: 'custom', path: ['ISSUER'], message: 'must be https in production' });
-    }
+  return refuseInProduction(
+    refuseInProduction(schema, 'DEMO', 'demo data is refused in production', (demo) => demo === true),
+    'ISSUER',
+    'must be https in production',
+    (issuer) => String(issuer).startsWith('http:') && !isLoopback(String(issuer)),
+  );
+}
+
+/**
+ * Adds a rule for one variable that holds in production alone.
+ * @param isRefused is asked about the value, be the others right or wrong: every fault is listed at once
+ */
+export function refuseInProduction<Schema extends z.ZodObject>(
+  schema: Schema,
+  name: string,
+  message: string,
+  isRefused: (value: unknown) => boolean,
+): Schema {
+  const holds = (config: Record<string, unknown>) =>
+    config.NODE_ENV !== 'production' || !isRefused(config[name]);
+  return schema.refine((config) => holds(config as Record<string, unknown>), {
+    path: [name],
+    message,
+    when: () => true,
   });
 }
 
 function isLoopback(url: string): boolean {
-  return ['localhost', '127.0.0.1', '[::1]'].includes(new URL(url).hostname);
+  return URL.canParse(url) && ['localhost', '127.0.0.1', '[::1]'].includes(new URL(url).hostname);
 }

@@ -3,9 +3,12 @@ export {
   FlagSchema,
   loadConfig,
   PortSchema,
+  PostgresUrlSchema,
   type ProcessConfig,
   ProcessConfigSchema,
+  RedisUrlSchema,
   refineForProduction,
+  refuseInProduction,
   requireSetting,
   UrlSchema,
 } from './config.ts';

@@ -1,6 +1,14 @@
 import type { DenylistReader } from '@gatehouse/denylist';
-import { z } from 'zod';
-import { FlagSchema, loadConfig, ProcessConfigSchema, refineForProduction, UrlSchema } from './config.ts';
+import type { z } from 'zod';
+import {
+  FlagSchema,
+  loadConfig,
+  PostgresUrlSchema,
+  ProcessConfigSchema,
+  RedisUrlSchema,
+  refineForProduction,
+  UrlSchema,
+} from './config.ts';
 import { type Db, type EmbeddedDatabase, openDatabase } from './database.ts';
 import { openGuard } from './guard.ts';
 import { createHealth } from './health.ts';
@@ -14,8 +22,8 @@ import { createServiceApp } from './service-app.ts';
 /** What every resource server reads from its environment. */
 export const ServiceConfigSchema = ProcessConfigSchema.extend({
   JWKS_URI: UrlSchema,
-  DATABASE_URL: z.string().optional(),
-  REDIS_URL: z.string().optional(),
+  DATABASE_URL: PostgresUrlSchema.optional(),
+  REDIS_URL: RedisUrlSchema.optional(),
   DEMO: FlagSchema.default(false),
 });
 export type ServiceConfig = z.output<typeof ServiceConfigSchema>;
