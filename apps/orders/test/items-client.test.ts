@@ -72,6 +72,7 @@ test('POST /orders is 503 when the token endpoint refuses the client, not the ca
     [401, 'invalid_client'],
     [400, 'unauthorized_client'],
     [400, 'invalid_target'],
+    [400, 'invalid_request'],
   ] as const) {
     const orders = await bench.startOrdersWith({
       token: (_req, res) => void res.status(status).json({ error }),
@@ -88,7 +89,6 @@ test('POST /orders is 503 when the exchanged token is no bearer token', async ()
 test('POST /orders is 401 when the token endpoint or items refuses the token of the caller', async () => {
   const refused: { token?: RequestHandler; items?: RequestHandler }[] = [
     { token: (_req, res) => void res.status(400).json({ error: 'invalid_grant' }) },
-    { token: (_req, res) => void res.status(400).json({ error: 'invalid_request' }) },
     { items: (_req, res) => void res.status(401).json({ status: 401 }) },
   ];
   for (const instead of refused) {

@@ -36,13 +36,14 @@ export const notFound: RequestHandler = () => {
   throw new Problem(404, 'No such route');
 };
 
-/** The single exit of every error: logs it once and answers application/problem+json. */
+/** The single exit of every error: logs what is our fault, or that of a part behind us, and answers application/problem+json. */
 export function problemHandler(logger: Logger): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error, req, res, _next) => {
     const problem = toProblem(error);
-    if (problem.status >= 500)
-      logger.error({ err: error, requestId: req.headers['x-request-id'] }, 'request failed');
+    const known = { err: error, requestId: req.headers['x-request-id'] };
+    if (problem.status === 500) logger.error(known, 'request failed');
+    else if (problem.status > 501) logger.warn(known, 'request could not be served');
     if (res.headersSent) {
       res.destroy();
       return;

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { type Caller, callerOf, requireRole, requireScope } from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
@@ -109,10 +110,20 @@ const requireUser: RequestHandler = (req, _res, next) => {
   next();
 };
 
+const NoQuerySchema = z.strictObject({});
+
 // A body of 64 KiB can have ten thousand faults.
 const maxErrors = 20;
 
-const parseJson = express.json({ limit: '64kb', inflate: false, strict: false });
+const parseJson = express.json({
+  limit: '64kb',
+  inflate: false,
+  strict: false,
+  // JSON.parse would put replacement characters where the bytes are no UTF-8 (RFC 8259, 8.1).
+  verify: (_req, _res, body) => {
+    if (!isUtf8(body)) throw new Problem(400, 'The body is not valid UTF-8');
+  },
+});
 
 function parsersOf(declared: Route): RequestHandler[] {
   if (declared.body === undefined) return [];
@@ -131,7 +142,7 @@ function handle(declared: Route): RequestHandler {
     const errors: FieldError[] = [];
     const input = {
       params: parse(declared.params, req.params, '/path', errors),
-      query: parse(declared.query ?? z.strictObject({}), req.query, '/query', errors),
+      query: parse(declared.query ?? NoQuerySchema, req.query, '/query', errors),
       body: parse(declared.body, req.body, '#', errors),
       req,
     };

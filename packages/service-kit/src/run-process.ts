@@ -15,8 +15,9 @@ export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Prom
   // A turn later, so that a signal during the start finds its handler.
   const starting = Promise.resolve(process.env).then(start);
   let stopping = false;
+  let exitCode = 0;
 
-  const stop = async (exitCode: number) => {
+  const stop = async () => {
     if (stopping) return;
     stopping = true;
     setTimeout(() => exit(1, 'did not stop in time'), closeTimeoutMs).unref();
@@ -28,20 +29,21 @@ export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Prom
     exit(exitCode);
   };
 
-  const exit = (exitCode: number, ...lines: string[]) => {
+  const exit = (code: number, ...lines: string[]) => {
     for (const line of lines) process.stderr.write(`${name}: ${line}\n`);
-    process.exit(exitCode);
+    process.exit(code);
   };
 
   const crash = (error: unknown) => {
     process.stderr.write(`${name}: ${error instanceof Error ? error.stack : String(error)}\n`);
-    stop(1);
+    exitCode = 1;
+    stop();
   };
 
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  process.on('SIGTERM', () => stop(0));
-  process.on('SIGINT', () => stop(0));
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   starting.catch((error) => {
     if (stopping) return;
     if (error instanceof ConfigError) exit(78, ...error.faults);

@@ -8,7 +8,9 @@ import {
   ConfigError,
   FlagSchema,
   loadConfig,
+  PostgresUrlSchema,
   ProcessConfigSchema,
+  RedisUrlSchema,
   refineForProduction,
 } from '../src/index.ts';
 
@@ -67,5 +69,25 @@ test('R40 production refuses demo data and an issuer without TLS', () => {
 test('R40 an issuer with a trailing slash or another scheme is refused', () => {
   for (const ISSUER of ['http://localhost:8080/', 'ftp://localhost', 'localhost:8080']) {
     assert.throws(() => loadConfig(ProcessConfigSchema, { PORT: '1', ISSUER }), /ISSUER/);
+  }
+});
+
+test('R40 the rules of production are told beside other faults', () => {
+  const schema = refineForProduction(ProcessConfigSchema.extend({ DEMO: FlagSchema }));
+  const env = { NODE_ENV: 'production', PORT: 'x', ISSUER: 'http://example.com', DEMO: 'true' };
+  assert.throws(
+    () => loadConfig(schema, env),
+    (error: unknown) => error instanceof ConfigError && error.faults.length === 3,
+  );
+});
+
+test('R40 the address of a store must be one of its kind', () => {
+  const schema = z.object({ DATABASE_URL: PostgresUrlSchema, REDIS_URL: RedisUrlSchema });
+  const right = { DATABASE_URL: 'postgres://a:b@c/d', REDIS_URL: 'rediss://c:6380' };
+  assert.deepEqual(loadConfig(schema, right), right);
+  for (const wrong of ['foo', 'mysql://x', 'http://x', '5432']) {
+    assert.throws(() => loadConfig(schema, { DATABASE_URL: wrong, REDIS_URL: wrong }), {
+      faults: ['DATABASE_URL: must be a postgres:// URL', 'REDIS_URL: must be a redis:// or rediss:// URL'],
+    });
   }
 });

@@ -79,3 +79,25 @@ test(
     server.resume();
   },
 );
+
+test(
+  'a server that restarts in the middle of a transaction fails that transaction, and nothing else',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    await assert.rejects(
+      database.db.transaction(async (tx) => {
+        await tx.execute(sql`insert into notes.notes values (2, 'half')`);
+        await server.restart();
+        await tx.execute(sql`select 1`);
+      }),
+      isDatabaseUnavailable,
+    );
+    const { rows } = (await database.db.execute(sql`select * from notes.notes`)) as unknown as {
+      rows: unknown[];
+    };
+    assert.deepEqual(rows, []);
+  },
+);
