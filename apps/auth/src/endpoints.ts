@@ -32,6 +32,8 @@ export function oauthEndpoints(provider: Provider): Router {
         throw new Problem(405, undefined, { headers: { Allow: methods.join(', ') } });
       }
       if (maxAgeSeconds) res.setHeader('Cache-Control', `public, max-age=${maxAgeSeconds}`);
+      // Node drains no request that was read in part, and a connection kept open would never hear the next one.
+      res.once('finish', () => req.resume());
       return answer(req, res);
     });
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt } from 'jose';
 import {
   authorizeUrl,
@@ -108,6 +109,18 @@ suite('token endpoint', () => {
       });
       assert.equal(answer.status, 400, `${type} ${body.slice(0, 20)}`);
       assert.equal(answer.body.error, 'invalid_request');
+    }
+  });
+
+  test('A16 a form in chunks that is too long is refused, and the next request on its connection is answered', async () => {
+    const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
+    const next = 'GET /health/live HTTP/1.1\r\nHost: auth\r\nConnection: close\r\n\r\n';
+    for (const path of ['/token', '/revoke', '/introspect', '/userinfo', '/logout/confirm']) {
+      const head = `POST ${path} HTTP/1.1\r\nHost: auth\r\nContent-Type: application/x-www-form-urlencoded\r\n`;
+      const form = `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(3)}0\r\n\r\n`;
+      const { text } = await rawRequest(Number(new URL(auth.url).port), form + next);
+      const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status);
+      assert.deepEqual(statuses, ['400', '200'], path);
     }
   });
 
