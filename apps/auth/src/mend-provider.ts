@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { isClientSecret } from './clients.ts';
-import { apiScopes } from './scopes.ts';
+import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
 /** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
@@ -19,12 +19,16 @@ function adjustClients(provider: Provider): void {
   prototype.compareClientSecret = function compareHashed(secret) {
     return isClientSecret(this.clientSecret, secret);
   };
-  // RFC 6749, 5.2 has unauthorized_client for this, where the library says invalid_request.
   prototype.grantTypeAllowed = function allowedOrRefused(type) {
     const oidc = Provider.ctx?.oidc;
     const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
-    if (isAsked && !allows.call(this, type)) throw new errors.UnauthorizedClient();
-    return allows.call(this, type);
+    const isAllowed = allows.call(this, type);
+    // RFC 6749, 5.2 has unauthorized_client for this, where the library says invalid_request.
+    if (isAsked && !isAllowed) throw new errors.UnauthorizedClient();
+    // The library looks at the resource too late: after it has used up the code or the refresh token.
+    const resource = isAsked ? oidc.params?.resource : undefined;
+    if (resource !== undefined && resource !== apiAudience) throw new errors.InvalidTarget();
+    return isAllowed;
   };
 }
 

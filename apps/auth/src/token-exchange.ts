@@ -29,6 +29,7 @@ interface TokenExchangeParameters {
   requested_token_type?: string;
   actor_token?: string;
   audience?: string;
+  resource?: string;
 }
 
 interface TokenExchangeDependencies {
@@ -83,15 +84,25 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
         scope: token.scope,
       };
     },
-    ['subject_token', 'subject_token_type', 'requested_token_type', 'actor_token', 'audience', 'scope'],
+    [
+      'subject_token',
+      'subject_token_type',
+      'requested_token_type',
+      'actor_token',
+      'audience',
+      'resource',
+      'scope',
+    ],
   );
 }
 
 function refuseUnsupported(params: TokenExchangeParameters): void {
-  const { subject_token, subject_token_type, requested_token_type = accessTokenType, actor_token } = params;
+  const { subject_token, subject_token_type, requested_token_type = accessTokenType } = params;
+  const { actor_token, resource } = params;
   if (!subject_token || subject_token_type !== accessTokenType || requested_token_type !== accessTokenType) {
     throw new errors.InvalidRequest('an access token is exchanged for an access token');
   }
   // The authenticated client is the actor.
   if (actor_token !== undefined) throw new errors.InvalidRequest('actor_token is not supported');
+  if (resource !== undefined) throw new errors.InvalidTarget('name the target by its audience');
 }

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
-import { authorizeUrl, demoWeb, explorer, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import {
+  authorizeUrl,
+  basic,
+  demoWeb,
+  explorer,
+  redemption,
+  signIn,
+  startTestAuth,
+  type TestAuth,
+} from './start-test-auth.ts';
 
 suite('refresh', () => {
   let auth: TestAuth;
@@ -47,10 +56,26 @@ suite('refresh', () => {
       (await auth.refresh(refreshToken, { scope: 'items:read items:write' })).body.error,
       'invalid_scope',
     );
-    assert.equal(
-      (await auth.refresh(refreshToken, { resource: 'urn:gatehouse:items' })).body.error,
-      'invalid_target',
-    );
+  });
+
+  test('A25 a target that is refused uses nothing up', async () => {
+    const { refreshToken } = await auth.signedIn();
+    const forms = {
+      refreshToken: { grant_type: 'refresh_token', refresh_token: refreshToken },
+      code: redemption(await signIn(auth.browser())),
+    };
+    for (const [name, form] of Object.entries(forms)) {
+      for (const resource of ['urn:gatehouse:items', 'nonsense', 'urn:gatehouse:api#']) {
+        const { status, body } = await auth.token({ ...form, resource }, demoWeb);
+        assert.deepEqual({ status, error: body.error }, { status: 400, error: 'invalid_target' }, name);
+      }
+      const twice = `${new URLSearchParams(form)}&resource=urn:gatehouse:api&resource=urn:gatehouse:items`;
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', authorization: basic(demoWeb) };
+      const several = await auth.send('/token', { method: 'POST', body: twice, headers });
+      assert.equal(several.body.error, 'invalid_target', name);
+      const named = await auth.token({ ...form, resource: 'urn:gatehouse:api' }, demoWeb);
+      assert.equal(named.status, 200, name);
+    }
   });
 
   test('A25 gives less when less is asked for', async () => {

@@ -62,6 +62,8 @@ suite('token exchange', () => {
       [{ scope: '' }, 'invalid_scope'],
       [{ audience: 'urn:gatehouse:api' }, 'invalid_target'],
       [{ audience: '' }, 'invalid_target'],
+      [{ resource: 'urn:gatehouse:items' }, 'invalid_target'],
+      [{ resource: 'urn:gatehouse:api' }, 'invalid_target'],
       [{ actor_token: subject }, 'invalid_request'],
       [{ subject_token_type: 'urn:ietf:params:oauth:token-type:jwt' }, 'invalid_request'],
       [{ requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }, 'invalid_request'],
