@@ -73,9 +73,9 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
   const csrfSecret = vault.derive('csrf');
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.use(speakAsIssuer(issuer));
   app.use(requestContext(deps));
   app.use(securityHeaders(issuer));
+  app.use(speakAsIssuer(issuer));
   app.use(deps.health.router);
   app.use(interactionRouter({ provider: () => provider, accounts, csrfSecret, issuer, logger }));
   app.use(oauthEndpoints(provider));

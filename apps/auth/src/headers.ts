@@ -1,3 +1,4 @@
+import { Problem } from '@gatehouse/service-kit';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
@@ -8,6 +9,8 @@ import helmet from 'helmet';
 export function speakAsIssuer(issuer: string): RequestHandler {
   const { host, protocol } = new URL(issuer);
   return (req, _res, next) => {
+    // RFC 9112, 3.2.2: a target in absolute form names a host as well.
+    if (!req.url.startsWith('/')) throw new Problem(400, 'The request target must be a path');
     for (const name of Object.keys(req.headers))
       if (name.startsWith('x-forwarded-')) delete req.headers[name];
     req.headers.host = host;

@@ -120,7 +120,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     },
   });
 
-  // The first middleware of the app has made these headers say what ISSUER says.
+  // speakAsIssuer has made these headers say what ISSUER says.
   provider.proxy = true;
   mendProvider(provider, logger);
   return provider;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
 import { calculateJwkThumbprint } from 'jose';
 import { issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
@@ -52,6 +53,17 @@ suite('metadata', () => {
       for (const [name, address] of addresses) {
         assert.ok(address === issuer || String(address).startsWith(`${issuer}/`), `${name} is ${address}`);
       }
+    }
+  });
+
+  test('A37 a request target that names a host is refused', async () => {
+    for (const path of ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server']) {
+      const head = `GET http://evil.example${path} HTTP/1.1\r\nHost: auth\r\nConnection: close\r\n\r\n`;
+      const { status, text } = await rawRequest(Number(new URL(auth.url).port), head);
+      assert.equal(status, 400);
+      assert.match(text, /application\/problem\+json/);
+      assert.match(text, /"requestId":"[\w-]{8,}"/);
+      assert.doesNotMatch(text, /evil/);
     }
   });
 
