@@ -31,7 +31,10 @@ export interface DenylistReader {
 export interface DenylistWriter {
   /** Every revocation is in the log when this resolves; throws DenylistUnavailable otherwise. */
   append(revocations: readonly Revocation[]): Promise<void>;
-  /** Whether the log holds everything revoked, which a new log or one that lost its data does not. */
+  /**
+   * Whether the log is known to hold everything revoked: one that is new, lost its data, or was out of reach for a
+   * moment is not, until all unexpired revocations have been appended again.
+   */
   isComplete(): Promise<boolean>;
   /**
    * Says that all unexpired revocations have been appended: readers trust the log from now on. Throws

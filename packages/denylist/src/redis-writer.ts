@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ChainableCommander } from 'ioredis';
 import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
 import { createRedisClient, encode, logKeys } from './redis-log.ts';
@@ -32,12 +33,25 @@ export function createRedisDenylistWriter({
   windowSeconds = 3600,
 }: RedisDenylistWriterOptions): DenylistWriter {
   const { stream, marker, replay } = logKeys(name);
-  let replayId: unknown = '';
   const redis = createRedisClient(url, {
     commandTimeout: 150,
     socketTimeout: 1000,
     retryStrategy: () => 200,
   });
+  let replayId: unknown = '';
+  // A Redis that was away can come back with the marker and without the newest entries: it is complete only as far as
+  // this connection has made it so.
+  let connection = 0;
+  let replayedOn = 0;
+  let completeOn = 0;
+  redis.on('ready', () => {
+    connection += 1;
+  });
+  // Nothing is queued, so whoever comes first waits for the first connection.
+  const opened = Promise.race([
+    new Promise<void>((resolve) => redis.once('ready', resolve)),
+    delay(500, undefined, { ref: false }),
+  ]);
 
   return {
     async append(revocations) {
@@ -54,26 +68,38 @@ export function createRedisDenylistWriter({
       }
     },
     async isComplete() {
-      if ((await attempt(redis.exists(marker))) === 1) return true;
+      const found = await attempt(() => redis.exists(marker));
+      if (found === 1 && completeOn === connection) return true;
+      replayedOn = connection;
       replayId = await commit(redis.multi().set(replay, randomUUID(), 'NX').get(replay));
       return false;
     },
     async markComplete() {
       const generation = randomUUID();
       const keys = [stream, marker, replay] as const;
-      const marked = await attempt(
+      const marked = await attempt(() =>
         redis.eval(markScript, keys.length, ...keys, generation, String(replayId)),
       );
       if (marked !== 1) throw unavailable(new Error('the log lost its data during the replay'));
+      completeOn = replayedOn;
     },
     async close() {
       redis.disconnect();
     },
   };
 
+  async function attempt<T>(command: () => Promise<T>): Promise<T> {
+    await opened;
+    try {
+      return await command();
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
   /** Runs a transaction and returns its last reply. */
   async function commit(transaction: ChainableCommander): Promise<unknown> {
-    const replies = (await attempt(transaction.exec())) ?? [];
+    const replies = (await attempt(() => transaction.exec())) ?? [];
     for (const [error] of replies) if (error) throw unavailable(error);
     return replies.at(-1)?.[1];
   }
@@ -87,14 +113,6 @@ export function createRedisDenylistWriter({
   }
 }
 
-async function attempt<T>(reply: Promise<T>): Promise<T> {
-  try {
-    return await reply;
-  } catch (error) {
-    throw unavailable(error);
-  }
-}
-
 function unavailable(cause: unknown): DenylistUnavailable {
-  return new DenylistUnavailable('Redis did not take the revocation', { cause });
+  return new DenylistUnavailable('the denylist in Redis does not answer', { cause });
 }

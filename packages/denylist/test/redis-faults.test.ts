@@ -74,7 +74,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     const writer = createRedisDenylistWriter({ url: relay.url });
     t.after(() => Promise.all([reader.close(), writer.close()]));
     await reader.ready();
-    assert.equal(await writer.isComplete(), true);
+    assert.equal(await writer.isComplete(), false, 'what another writer has marked is not known to be all');
     relay.silence();
     await assert.rejects(writer.append([{ jti: 'unheard', exp: inFiveMinutes() }]), DenylistUnavailable);
     await raw.xadd(stream, '*', 'jti', 'meanwhile', 'exp', inFiveMinutes());
@@ -105,6 +105,25 @@ describe('a Redis that fails', realServer('redis', own), () => {
       assert.equal(one.isRevoked(token({ jti: 'after' })), true);
       assert.equal(one.isRevoked(token()), false);
     }
+  });
+
+  test('R24 restarted with the marker and without the newest entry: not complete until everything is replayed', async (t) => {
+    const { redis, raw, writer } = await open(t);
+    assert.equal(await writer.isComplete(), false);
+    await markComplete(writer);
+    assert.equal(await writer.isComplete(), true);
+    await raw.save();
+    await append(writer, [{ jti: 'newest', exp: inFiveMinutes() }]);
+    await redis.kill();
+    await redis.restart();
+    await until(() => writer.isComplete().then((complete) => complete === false));
+    await append(writer, [{ jti: 'newest', exp: inFiveMinutes() }]);
+    await markComplete(writer);
+    assert.equal(await writer.isComplete(), true);
+    const fresh = createRedisDenylistReader({ url: redis.url });
+    t.after(() => fresh.close());
+    await fresh.ready();
+    assert.equal(fresh.isRevoked(token({ jti: 'newest' })), true);
   });
 
   test('restarted empty while Redis was not reachable: a reader that knew much forgets nothing', async (t) => {
