@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { KoaContextWithOIDC } from 'oidc-provider';
+import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { AccountStore } from './accounts.ts';
 import type { IssuedClaims, ReadIssuedToken } from './issued-token.ts';
 import { type PresentedTokens, randomHandle } from './presented-tokens.ts';
@@ -93,10 +93,15 @@ export function acceptIssuedTokens(deps: TokenStatusDependencies): Middleware {
 async function readAtMost(source: Readable, length: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let received = 0;
-  for await (const chunk of source.iterator({ destroyOnReturn: false })) {
-    chunks.push(chunk);
-    received += chunk.length;
-    if (received >= length) break;
+  try {
+    for await (const chunk of source.iterator({ destroyOnReturn: false })) {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (received >= length) break;
+    }
+  } catch (cause) {
+    // The client has gone, which is no failure of ours.
+    throw new errors.InvalidRequest('the form did not arrive whole', undefined, { cause });
   }
   return Buffer.concat(chunks);
 }
