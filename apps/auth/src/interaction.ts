@@ -1,4 +1,4 @@
-import { isDatabaseUnavailable, type Logger, Problem } from '@gatehouse/service-kit';
+import { isDatabaseUnavailable, type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import {
   type ErrorRequestHandler,
   type Request,
@@ -17,7 +17,7 @@ import { pageHeaders, stylesheet } from './pages/layout.ts';
 import { loginPage } from './pages/login.ts';
 
 interface InteractionDependencies {
-  /** The provider of the moment: it is replaced when keys rotate. */
+  /** Asked for at each use, so that the pages hold no provider of their own. */
   provider: () => Provider;
   accounts: AccountStore;
   csrfSecret: string | Uint8Array;
@@ -33,7 +33,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
  */
 export function interactionRouter(deps: InteractionDependencies): Router {
   const { accounts, csrfSecret, logger } = deps;
-  const router = Router();
+  const router = Router({ caseSensitive: true, strict: true });
 
   router.get('/style.css', (_req, res) => {
     res.set({ 'Cache-Control': 'public, max-age=31536000, immutable', 'X-Content-Type-Options': 'nosniff' });
@@ -55,12 +55,13 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const username = field(req, 'username');
     const account = await accounts.authenticate(username, field(req, 'password'));
     const clientId = interaction.params.client_id;
+    const requestId = requestIdOf(req);
     if (account === undefined) {
-      logger.info({ clientId }, 'sign-in refused');
+      logger.info({ requestId, clientId }, 'sign-in refused');
       await sendLogin(res, interaction, { username, refused: true });
       return;
     }
-    logger.info({ clientId, accountId: account.id }, 'signed in');
+    logger.info({ requestId, clientId, accountId: account.id }, 'signed in');
     const ts = Math.floor(Date.now() / 1000);
     await deps
       .provider()
@@ -71,13 +72,15 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const interaction = await submittedInteraction(req, res, 'consent');
     const account = await signedInAccount(interaction);
     const grantId = await allow(interaction, account);
-    logger.info({ clientId: interaction.params.client_id, accountId: account.id }, 'consent given');
+    const clientId = interaction.params.client_id;
+    logger.info({ requestId: requestIdOf(req), clientId, accountId: account.id }, 'consent given');
     await deps.provider().interactionFinished(req, res, { consent: { grantId } });
   });
 
   router.post('/:uid/abort', async (req, res) => {
     const interaction = await submittedInteraction(req, res);
-    logger.info({ clientId: interaction.params.client_id, prompt: interaction.prompt.name }, 'denied');
+    const clientId = interaction.params.client_id;
+    logger.info({ requestId: requestIdOf(req), clientId, prompt: interaction.prompt.name }, 'denied');
     await deps.provider().interactionFinished(req, res, {
       error: 'access_denied',
       error_description: 'the end-user denied the request',
@@ -89,7 +92,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
 
   router.use(pageForError(logger));
 
-  return Router().use('/interaction', router);
+  return Router({ caseSensitive: true }).use('/interaction', router);
 
   // The library knows the browser by its cookie; the address must name the same interaction.
   async function interactionOf(req: Request, res: Response): Promise<Interaction> {
@@ -209,10 +212,10 @@ function sendPage(res: Response, status: number, page: Html, redirectUri?: unkno
 
 // People are here, not programs: what is a problem document elsewhere is a page.
 function pageForError(logger: Logger): ErrorRequestHandler {
-  return (error, _req, res, next) => {
+  return (error, req, res, next) => {
     if (res.headersSent) return next(error);
     const { status, headers, explanation } = toFault(error);
-    if (status >= 500) logger.error({ err: error }, 'an interaction failed');
+    if (status >= 500) logger.error({ requestId: requestIdOf(req), err: error }, 'an interaction failed');
     res.set(headers ?? {});
     sendPage(
       res,

@@ -45,10 +45,11 @@ const endpointsWithErrors = [
 function logRefusals(provider: Provider, logger: Logger): void {
   const events: EventEmitter = provider;
   const log = (err: errors.OIDCProviderError, ctx: KoaContextWithOIDC) => {
-    if (!(err.status < 500)) return logger.error({ err: err.cause ?? err }, 'the provider failed');
+    const requestId = ctx.get('x-request-id');
+    if (!(err.status < 500)) return logger.error({ requestId, err: err.cause ?? err }, 'the provider failed');
     const { error, error_detail, error_description } = err;
     const detail = error_detail ?? error_description;
-    logger.info({ error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
+    logger.info({ requestId, error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
   };
   for (const name of endpointsWithErrors) events.on(`${name}.error`, (ctx, err) => log(err, ctx));
   events.on('server_error', (ctx, err) => log(err, ctx));

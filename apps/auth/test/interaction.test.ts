@@ -92,6 +92,11 @@ describe('signing in', () => {
     assert.match(consent.text, /Allow/);
     assert.equal(app.log.filter((line) => line.includes('sign-in refused')).length, 1);
     assert.equal(app.log.filter((line) => line.includes(alice.id) && line.includes('signed in')).length, 1);
+    const lines = app.log.map((line) => JSON.parse(line));
+    for (const { msg, requestId } of lines.filter(({ msg }) => /^sign(-in refused|ed in)$/.test(msg))) {
+      const answered = lines.find((line) => line.msg === 'request' && line.requestId === requestId);
+      assert.equal(answered?.route, '/interaction/:uid', msg);
+    }
     assert.doesNotMatch(app.log.join(), /hunter2|alice-demo-pass/);
   });
 

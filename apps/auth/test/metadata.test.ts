@@ -87,6 +87,8 @@ suite('metadata', () => {
       '/constructor',
       '/token/',
       '/TOKEN',
+      '/iNteraction/any',
+      '/interaction/any/',
       '/register',
       '/device',
       '/par',
