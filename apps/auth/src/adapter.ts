@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, lt } from 'drizzle-orm';
+import { and, eq, isNull, lt, or } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import type { PresentedTokens } from './presented-tokens.ts';
 import type { Revocations } from './revocation.ts';
@@ -84,9 +84,9 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
       // Somebody was faster. Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
       const grantId = (await find(id))?.grantId;
       if (grantId) {
-        await db.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
-        await db.delete(records).where(eq(records.idHash, vault.hash(grantId, 'Grant')));
-        await revocations.revoke({ gid: grantId });
+        const ofGrant = eq(records.grantHash, hashGrant(grantId));
+        const grant = eq(records.idHash, vault.hash(grantId, 'Grant'));
+        await revocations.revoke({ gid: grantId }, (tx) => tx.delete(records).where(or(ofGrant, grant)));
       }
       throw new errors.InvalidGrant('already used');
     },

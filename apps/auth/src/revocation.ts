@@ -11,9 +11,10 @@ export type Target = { jti: string } | { gid: string } | { sub: string; notBefor
 export interface Revocations {
   /**
    * Durable and on the denylist once this resolves.
+   * @param alongside what else is to be true exactly when the revocation is durable
    * @throws when either did not take it; what only the denylist missed reaches it later, without being asked again
    */
-  revoke(target: Target): Promise<void>;
+  revoke(target: Target, alongside?: (transaction: Db) => Promise<unknown>): Promise<void>;
   /** Asks the durable list, which is right even while the denylist is away. */
   isRevoked(token: TokenReference): Promise<boolean>;
   /** Brings to the denylist whatever it lacks; also done twice a second until `close`. */
@@ -77,12 +78,15 @@ export function createRevocations({
   return {
     deliver,
     close: () => delivery.stop(),
-    async revoke(target) {
+    async revoke(target, alongside) {
       const expiresAt = new Date(Date.now() + (lifetimes.accessToken + clockToleranceSeconds) * 1000);
-      const rows = await db
-        .insert(table)
-        .values({ ...toRow(target), expiresAt })
-        .returning();
+      const rows = await db.transaction(async (tx) => {
+        await alongside?.(tx);
+        return tx
+          .insert(table)
+          .values({ ...toRow(target), expiresAt })
+          .returning();
+      });
       await send(rows);
     },
     async isRevoked({ jti, gid, sub, iat }) {
