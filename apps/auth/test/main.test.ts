@@ -30,19 +30,19 @@ test('R40 lists every fault of its configuration, and no value, and exits 78', a
   assert.doesNotMatch(stderr, /too-short-to-be-a-key/);
 });
 
-test('R40 A57 refuses demo data, the secrets of the demo and an issuer without TLS in production', async () => {
+test('R40 A57 refuses demo data, the secrets of the demo and an issuer without TLS in production, whatever else is wrong', async () => {
   const { code, stderr } = await run({
     NODE_ENV: 'production',
     PORT: '0',
     ISSUER: 'http://auth.example',
-    DATABASE_URL: 'postgres://nowhere.invalid/auth',
-    REDIS_URL: 'redis://nowhere.invalid',
+    DATABASE_URL: 'http://nowhere.invalid/auth',
+    REDIS_URL: 'nowhere.invalid:6379',
     ENCRYPTION_KEY_FILE: `${demoSecrets}/encryption-key`,
     ORDERS_CLIENT_SECRET_FILE: `${demoSecrets}/orders-client-secret`,
     DEMO: 'true',
   });
   assert.equal(code, 78);
-  for (const name of ['DEMO', 'ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET']) {
+  for (const name of ['DATABASE_URL', 'REDIS_URL', 'DEMO', 'ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET']) {
     assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
   }
   assert.match(stderr, /^auth: ISSUER: must be https/m);
