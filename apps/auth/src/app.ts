@@ -17,7 +17,7 @@ import {
   serve,
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
-import { createAccountStore } from './accounts.ts';
+import { type AccountStore, createAccountStore } from './accounts.ts';
 import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
 import { type RegisteredClient, systemClients } from './clients.ts';
 import type { AuthConfig } from './config.ts';
@@ -44,6 +44,7 @@ interface AuthDependencies {
   allowPasswordGrant: boolean;
   clients: readonly RegisteredClient[];
   db: Db;
+  accounts: AccountStore;
   vault: Vault;
   revocations: Revocations;
   health: Health;
@@ -53,8 +54,7 @@ interface AuthDependencies {
 
 /** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
 export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
-  const { issuer, db, vault, revocations, logger } = deps;
-  const accounts = createAccountStore(db);
+  const { issuer, db, accounts, vault, revocations, logger } = deps;
   const presented = createPresentedTokens();
   const signingKeys = await loadSigningKeys(db, vault);
   const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
@@ -64,7 +64,6 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
     adapter: createAdapterFactory({ db, vault, revocations, presented }),
     signingKeys,
     cookieKey: vault.derive('cookies').toString('base64url'),
-    accounts,
   });
   if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
   registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
@@ -100,7 +99,8 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
   const database = await openDatabase(source, { name: 'auth', migrations, logger });
   opening.defer(() => database.close());
   const { db } = database;
-  if (config.DEMO) await createAccountStore(db).seed(demoLogins);
+  const accounts = createAccountStore(db);
+  if (config.DEMO) await accounts.seed(demoLogins);
 
   const denylist =
     shared.denylist ?? createRedisDenylistWriter({ url: requireSetting(config.REDIS_URL, 'REDIS_URL') });
@@ -131,6 +131,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
       ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
     ],
     db,
+    accounts,
     vault: createVault(config.ENCRYPTION_KEY),
     revocations,
     health,

@@ -60,6 +60,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     allowPasswordGrant: false,
     clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
     db,
+    accounts: createAccountStore(db),
     vault: createVault(encryptionKey),
     revocations,
     health: createHealth({}, logger),
