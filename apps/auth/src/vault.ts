@@ -15,9 +15,13 @@ export interface Vault {
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** @param encryptionKey 32 random bytes in base64url */
+/**
+ * @param encryptionKey 32 random bytes in base64url
+ * @throws RangeError for a key of any other length
+ */
 export function createVault(encryptionKey: string): Vault {
   const root = Buffer.from(encryptionKey, 'base64url');
+  if (root.length !== 32) throw new RangeError('the encryption key must be 32 bytes in base64url');
   // RFC 5869: one secret, a key for each use.
   const derive = (purpose: string) =>
     Buffer.from(hkdfSync('sha256', root, '', `gatehouse auth ${purpose}`, 32));
