@@ -25,9 +25,9 @@ function tour(issuer: string): string[] {
     '',
     `  TOKEN=$(curl -s ${issuer}/token -d grant_type=password -d client_id=demo-first-party -d username=alice \\`,
     `    -d password=alice-demo-pass -d 'scope=profile:read orders:read' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
-    `  curl -s ${issuer}/orders -H "Authorization: Bearer $TOKEN"`,
+    `  curl -s -w '\\n' ${issuer}/orders -H "Authorization: Bearer $TOKEN"`,
     `  curl -s ${issuer}/revoke -d client_id=demo-first-party -d token=$TOKEN; \\`,
-    `    curl -si ${issuer}/orders -H "Authorization: Bearer $TOKEN"`,
+    `    curl -si -w '\\n' ${issuer}/orders -H "Authorization: Bearer $TOKEN"`,
     '',
     '',
   ];

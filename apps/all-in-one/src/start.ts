@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startAuth } from '@gatehouse/auth';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AuthConfigSchema, startAuth } from '@gatehouse/auth';
 import {
   createMemoryDenylist,
   createRedisDenylistReader,
@@ -15,6 +16,7 @@ import {
   type Closable,
   createLogger,
   createMetrics,
+  type Logger,
   listen,
   listenMetrics,
   type RunningService,
@@ -37,10 +39,10 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
   await refuseBusyPorts(config);
   const embedded = config.DATABASE_URL ? undefined : await openEmbeddedPostgres(config.DATA_DIR);
   if (embedded) opening.defer(() => embedded.close());
-  const denylist = openDenylist(config.REDIS_URL);
+  const rootLogger = createLogger({ level: config.LOG_LEVEL });
+  const denylist = openDenylist(config.REDIS_URL, rootLogger);
   opening.defer(() => denylist.close());
 
-  const rootLogger = createLogger({ level: config.LOG_LEVEL });
   const { registry } = createMetrics('gateway');
   const partsOf = (service: ServiceName) => ({
     ...(embedded && { embedded }),
@@ -90,6 +92,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     const metricsListener = await listenMetrics(registry, { host: config.HOST, port: config.METRICS_PORT });
     opening.defer(() => metricsListener.close());
   }
+  await untilReady(gateway);
   const running = opening.move();
   return {
     issuer,
@@ -98,21 +101,39 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
   };
 }
 
-// Opening the database takes seconds, and a busy port is better known before.
-async function refuseBusyPorts(config: AllInOneConfig): Promise<void> {
-  const { HOST: host, PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT } = config;
-  for (const port of [PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT]) {
-    const probe = await listen(() => {}, { host, port });
-    await probe.close();
+const readyTimeoutMs = 10_000;
+
+// Whoever reads "ready" may paste the first command.
+async function untilReady(gateway: string): Promise<void> {
+  for (const giveUpAt = performance.now() + readyTimeoutMs; ; await delay(50)) {
+    const response = await fetch(`${gateway}/health/ready`);
+    const { checks } = (await response.json()) as { checks: Record<string, string> };
+    if (response.ok) return;
+    if (performance.now() < giveUpAt) continue;
+    const failing = Object.keys(checks).filter((name) => checks[name] !== 'ok');
+    throw new Error(`not ready after ${readyTimeoutMs / 1000} s: ${failing.join(', ')}`);
   }
 }
 
-function openDenylist(redisUrl: string | undefined) {
+// Opening the database takes seconds, and a busy port is better known before.
+async function refuseBusyPorts(config: AllInOneConfig): Promise<void> {
+  const { HOST: host, PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT, METRICS_PORT = 0 } = config;
+  await using probes = new AsyncDisposableStack();
+  for (const port of [PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT, METRICS_PORT]) {
+    const probe = await listen(() => {}, { host, port });
+    probes.defer(() => probe.close());
+  }
+}
+
+function openDenylist(redisUrl: string | undefined, logger: Logger) {
   if (redisUrl === undefined) {
     const denylist = createMemoryDenylist();
     return { reader: denylist, writer: denylist, close: () => denylist.close() };
   }
-  const reader = createRedisDenylistReader({ url: redisUrl });
+  const reader = createRedisDenylistReader({
+    url: redisUrl,
+    onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
+  });
   const writer = createRedisDenylistWriter({ url: redisUrl });
   return { reader, writer, close: async () => void (await Promise.all([reader.close(), writer.close()])) };
 }
@@ -120,13 +141,14 @@ function openDenylist(redisUrl: string | undefined) {
 // What the key encrypts lives as long as the data directory, and so must the key.
 function keptKey(dataDirectory: string): string {
   const file = join(dataDirectory, 'encryption-key');
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    const key = randomBytes(32).toString('base64url');
+  if (!existsSync(file)) {
     mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-    writeFileSync(file, key, { mode: 0o600, flag: 'wx' });
-    return key;
+    // Renamed when whole, so that no start ever finds half a key.
+    writeFileSync(`${file}.new`, randomBytes(32).toString('base64url'), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
   }
+  const key = AuthConfigSchema.shape.ENCRYPTION_KEY.safeParse(readFileSync(file, 'utf8').trim());
+  if (!key.success)
+    throw new Error(`${file} does not hold a key: restore it, or begin anew without ${dataDirectory}`);
+  return key.data;
 }

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { loadConfig } from '@gatehouse/service-kit';
 import { listenApp, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { banner } from '../src/banner.ts';
@@ -78,6 +81,22 @@ test('the banner has every address and account, and no password grant where ther
   assert.doesNotMatch(banner(system, { demo: false, password: false }), /demo-pass|curl/);
 });
 
+test('the commands of the banner work when pasted: an order list, then the refusal of the revoked token', async (t) => {
+  const system = await start({ DATA_DIR: dataDirectory(t) });
+  t.after(() => system.close());
+  const commands = banner(system, { demo: true, password: true }).split('refused:').at(-1) ?? '';
+  const { stdout } = await promisify(execFile)('sh', ['-e', '-c', commands]);
+  assert.match(stdout, /^\{"items":\[\{"id":/);
+  assert.match(stdout, /HTTP\/1\.1 401 .*error="invalid_token"/s);
+});
+
+test('R40 a key file that is not whole is refused, never replaced', async (t) => {
+  const directory = dataDirectory(t);
+  writeFileSync(join(directory, 'encryption-key'), '');
+  await assert.rejects(start({ DATA_DIR: directory }), /encryption-key does not hold a key/);
+  assert.equal(readFileSync(join(directory, 'encryption-key'), 'utf8'), '');
+});
+
 const needed = { skip: realServer('postgres').skip || realServer('redis').skip };
 
 test('DATABASE_URL and REDIS_URL take the place of the embedded stores', needed, async (t) => {
@@ -87,3 +106,41 @@ test('DATABASE_URL and REDIS_URL take the place of the embedded stores', needed,
   t.after(() => system.close());
   await assertRevocable(system.issuer);
 });
+
+test(
+  'R20 Redis stopped: accepted and refused as before, then 503 everywhere; back: accepted and refused again',
+  needed,
+  async (t) => {
+    const redis = await startRedis(t, { own: true });
+    const system = await start({ REDIS_URL: redis.url, DATA_DIR: dataDirectory(t) });
+    t.after(() => system.close());
+    const [live, revoked] = await Promise.all([signIn(system.issuer), signIn(system.issuer)]);
+    const body = new URLSearchParams({ client_id: 'demo-first-party', token: revoked });
+    await fetch(`${system.issuer}/revoke`, { method: 'POST', body });
+    const statuses = () =>
+      Promise.all(
+        [system.issuer, system.urls.orders].flatMap((url) =>
+          [live, revoked].map(async (token) => {
+            const headers = { Authorization: `Bearer ${token}` };
+            return (await fetch(`${url}/orders`, { headers })).status;
+          }),
+        ),
+      );
+    const until = async (expected: number[]) => {
+      for (const giveUpAt = Date.now() + 10_000; ; await delay(50)) {
+        const seen = await statuses();
+        if (seen.join() === expected.join()) return;
+        // Between the two only a copy too old to decide is right: never 200 for what is revoked, never 401 for the other.
+        for (const [index, status] of seen.entries())
+          assert.ok([503, [200, 401][index % 2]].includes(status), seen.join());
+        assert.ok(Date.now() < giveUpAt, `${seen} is not ${expected}`);
+      }
+    };
+    await until([200, 401, 200, 401]);
+    await redis.stop();
+    assert.deepEqual(await statuses(), [200, 401, 200, 401]);
+    await until([503, 503, 503, 503]);
+    await redis.restart();
+    await until([200, 401, 200, 401]);
+  },
+);

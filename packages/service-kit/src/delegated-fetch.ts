@@ -20,7 +20,7 @@ const timeoutMs = 1_500;
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 /**
- * Calls another service with the rights of the caller and none of its own: the caller's access token is exchanged for
+ * Calls another service on behalf of the caller, never in its own name: the caller's access token is exchanged for
  * one that is good at that service alone (RFC 8693).
  * @param target where the service is, and where, as whom, for which audience and scope to get tokens for it
  * @returns a function of a guarded request; what it resolves to works for 1.5 s from then on

@@ -8,6 +8,7 @@ const wellFormedId = /^[\w-]{8,64}$/;
 /**
  * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters), writes one
  * log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
+ * The route is `res.locals.route` where an app without routes of its own sets it.
  */
 export function requestContext({ logger, metrics }: { logger: Logger; metrics: Metrics }): RequestHandler {
   // Redaction is for what code may log by mistake. The line of a request has known fields, and pays nothing for it.
@@ -22,7 +23,7 @@ export function requestContext({ logger, metrics }: { logger: Logger; metrics: M
     res.once('close', () => {
       const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
       const status = res.writableFinished ? res.statusCode : 499;
-      const route = routeOf(req);
+      const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
       accessLog.info({ requestId, method: req.method, path, route, status, durationMs }, 'request');
     });
