@@ -1,5 +1,5 @@
 import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
-import type { Request, RequestHandler } from 'express';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { undiciTransport } from './undici-transport.ts';
@@ -7,12 +7,13 @@ import type { UpstreamTraits } from './upstreams.ts';
 
 export interface UpstreamProxy {
   readonly handler: RequestHandler;
+  /** Cuts what is under way; the listener in front has drained by then. */
   close(): Promise<void>;
 }
 
 /**
- * Forwards requests as they are to one upstream, under deadlines for the connection (1 s), its silence and the
- * whole (60 s). What fails before the answer has begun is a Problem: 503 when the upstream could not
+ * Forwards requests as they are to one upstream, under deadlines for the connection (1 s), the wait for it, the
+ * upstream's silence and the whole (60 s). What fails before the answer has begun is a Problem: 503 when the upstream could not
  * be asked, 504 when it was too slow, 502 when it broke; never with a word about where it is.
  */
 export function createUpstreamProxy(
@@ -35,21 +36,26 @@ export function createUpstreamProxy(
     // The default plugins answer errors with the host and the URL of the upstream.
     ejectPlugins: true,
     plugins: [
-      undiciTransport(pool, { keepsCookies, totalTimeoutMs: 60_000, maxInFlight: 1_000 }),
+      undiciTransport(pool, {
+        keepsCookies,
+        totalTimeoutMs: 60_000,
+        waitTimeoutMs: silenceTimeoutMs,
+        capacity: { collecting: 1_000, inFlight: 1_000 },
+      }),
       (proxyServer) => {
-        proxyServer.on('error', (error: Failure, req) => {
-          const request = req as Request;
+        proxyServer.on('error', (error: Failure, req, res) => {
+          const request = req as Request & { next: NextFunction };
           const { code, message } = error;
           logger.warn(
             { requestId: requestIdOf(request), upstream: name, errorCode: code, message },
             'upstream failed',
           );
-          request.next?.(toProblem(error));
+          if (!(res as Response).headersSent) request.next(toProblem(error));
         });
       },
     ],
   });
-  return { handler: handler as RequestHandler, close: () => pool.close() };
+  return { handler: handler as RequestHandler, close: () => pool.destroy() };
 }
 
 type Failure = Error & { code?: string };

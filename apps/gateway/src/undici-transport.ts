@@ -13,31 +13,46 @@ export class TransportError extends Error {
   }
 }
 
+/** Bodies on their way in that nobody has been asked about yet, and requests with the upstream or waiting for it. */
+type Places = Record<'collecting' | 'inFlight', number>;
+
 export interface TransportLimits {
   keepsCookies: boolean;
   /** From the request to the last byte of the answer, waiting for a connection included, in milliseconds. */
   totalTimeoutMs: number;
-  /** Requests under way at once, waiting ones included; the next one fails at once. */
-  maxInFlight: number;
+  /** How long a request may wait for a connection, in milliseconds. */
+  waitTimeoutMs: number;
+  /** How many requests may be in each place at once; the next one fails at once. */
+  capacity: Places;
+}
+
+interface Transport {
+  pool: Pool;
+  limits: TransportLimits;
+  taken: Places;
 }
 
 type Fail = (error: Error) => void;
 
+// A body of this many bytes streams; a shorter one is held until it is whole.
+const collectedBytes = 64 * 1024;
+
 /**
- * Makes http-proxy-middleware carry requests through `pool` instead of node:http. Bodies stream with backpressure both
- * ways, a client that leaves cancels the upstream request, and an upstream that dies in the middle of a body resets
- * the client, so that a truncated answer never looks whole. Failures before the answer has begun go to `on.error`.
+ * Makes http-proxy-middleware carry requests through `pool` instead of node:http. The upstream is asked once the
+ * client's body is there, or 64 KiB of it; bodies stream with backpressure both ways, and a client that leaves cancels
+ * the upstream request. Every failure goes to `on.error`; where the answer has begun, the client has been reset by
+ * then, so that a truncated answer never looks whole.
  */
 export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
-  const load = { inFlight: 0 };
+  const transport = { pool, limits, taken: { collecting: 0, inFlight: 0 } };
   return (proxyServer) => {
     // httpxy's passes have no names; before() takes the last one, which is its own transport.
     proxyServer.before('web', '', (req, res, _options, _server, _head, callback) => {
       const incoming = req as IncomingMessage;
       const outgoing = res as ServerResponse;
-      const fail: Fail = (error) => callback?.(error, incoming, outgoing);
-      if (load.inFlight >= limits.maxInFlight) fail(new TransportError('OVERLOADED'));
-      else new Exchange(pool, limits, load, incoming, outgoing, fail).send();
+      // Who left while the token was verified has closed already, and would never be seen to leave.
+      if (outgoing.destroyed) return true;
+      new Exchange(transport, incoming, outgoing, (error) => callback?.(error, incoming, outgoing)).start();
       return true;
     });
   };
@@ -63,29 +78,22 @@ const brokenConnection = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /** One request on its way through: the handler that undici calls, and the client's end. */
 class Exchange implements Dispatcher.DispatchHandler {
-  readonly #pool: Pool;
-  readonly #load: { inFlight: number };
+  readonly #transport: Transport;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #fail: Fail;
-  readonly #request: Dispatcher.DispatchOptions;
+  readonly #request: Dispatcher.DispatchOptions & { body: PassThrough | null };
   readonly #deadline: NodeJS.Timeout;
+  #place: keyof Places | undefined;
+  #waiting: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #contentLength = -1;
   #wholeBody: string | undefined;
   #isOver = false;
   #retried = false;
 
-  constructor(
-    pool: Pool,
-    limits: TransportLimits,
-    load: { inFlight: number },
-    req: IncomingMessage,
-    res: ServerResponse,
-    fail: Fail,
-  ) {
-    this.#pool = pool;
-    this.#load = load;
+  constructor(transport: Transport, req: IncomingMessage, res: ServerResponse, fail: Fail) {
+    this.#transport = transport;
     this.#req = req;
     this.#res = res;
     this.#fail = fail;
@@ -93,30 +101,31 @@ class Exchange implements Dispatcher.DispatchHandler {
       // Express strips the mount path from req.url.
       path: (req as { originalUrl?: string }).originalUrl ?? req.url ?? '/',
       method: req.method ?? 'GET',
-      headers: requestHeaders(req, limits),
+      headers: requestHeaders(req, transport.limits),
       // undici destroys the body that it is given; the client's request must outlive it.
-      body: hasBody(req) ? req.pipe(new PassThrough()) : null,
+      body: hasBody(req) ? new PassThrough({ highWaterMark: collectedBytes }) : null,
     };
-    this.#deadline = setTimeout(onDeadline, limits.totalTimeoutMs, this);
-    load.inFlight++;
+    this.#deadline = setTimeout(expire, transport.limits.totalTimeoutMs, this, 'DEADLINE');
     res.once('close', () => this.#leave());
   }
 
-  send(): void {
-    this.#pool.dispatch(this.#request, this);
+  start(): void {
+    const { body } = this.#request;
+    if (body === null) this.#send();
+    else if (this.#take('collecting')) collect(this.#req, body, () => this.#send());
   }
 
-  /** The deadline has passed. */
-  expire(): void {
-    const error = new TransportError('DEADLINE');
+  /** Its time is up: the upstream was too slow, or never had a connection for it. */
+  giveUp(error: TransportError): void {
     if (this.#controller) this.#controller.abort(error);
     else this.onResponseError(undefined, error);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    clearTimeout(this.#waiting);
+    // Thrown, it costs the request and not the connection that it has waited for.
+    if (this.#isOver) throw new Error('nobody waits for the answer');
     this.#controller = controller;
-    // It waited for a connection, and meanwhile the client left or the deadline passed.
-    if (this.#isOver) controller.abort(new Error('nobody waits for the answer'));
   }
 
   onResponseStart(
@@ -146,6 +155,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#settle();
     // A short answer that came in one piece leaves in one piece: as text, node:http joins it with the head.
     if (this.#wholeBody === undefined) this.#res.end();
     else this.#res.end(this.#wholeBody, 'latin1');
@@ -153,35 +163,84 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: unknown, error: Error): void {
     if (this.#isOver) return;
-    if (this.#res.headersSent) {
-      this.#req.socket.resetAndDestroy();
-    } else if (this.#mayRetry(error)) {
+    if (this.#mayRetry(error)) {
       this.#retried = true;
-      this.#controller = undefined;
-      this.send();
-    } else {
-      this.#isOver = true;
-      this.#fail(error);
+      this.#dispatch();
+      return;
     }
+    this.#settle();
+    if (this.#res.headersSent) this.#req.socket.resetAndDestroy();
+    this.#fail(error);
   }
 
   // An upstream may close a connection that it kept alive just when we use it. What only reads can be asked again.
   #mayRetry(error: Error & { code?: string }): boolean {
     const { method, body } = this.#request;
-    const isSafe = (method === 'GET' || method === 'HEAD') && body === null;
+    const isSafe = (method === 'GET' || method === 'HEAD') && body === null && !this.#res.headersSent;
     return isSafe && !this.#retried && brokenConnection.has(error.code ?? '');
   }
 
-  #leave(): void {
-    this.#load.inFlight--;
-    clearTimeout(this.#deadline);
+  #send(): void {
+    if (!this.#isOver && this.#take('inFlight')) this.#dispatch();
+  }
+
+  #dispatch(): void {
+    const { pool, limits } = this.#transport;
+    this.#controller = undefined;
+    pool.dispatch(this.#request, this);
+    // A free connection has taken it by now.
+    if (this.#controller || this.#isOver) return;
+    this.#waiting = setTimeout(expire, limits.waitTimeoutMs, this, 'OVERLOADED');
+  }
+
+  #take(place: keyof Places): boolean {
+    const { taken, limits } = this.#transport;
+    this.#giveBack();
+    if (taken[place] >= limits.capacity[place]) {
+      this.onResponseError(undefined, new TransportError('OVERLOADED'));
+      return false;
+    }
+    taken[place]++;
+    this.#place = place;
+    return true;
+  }
+
+  #giveBack(): void {
+    if (this.#place) this.#transport.taken[this.#place]--;
+    this.#place = undefined;
+  }
+
+  #settle(): void {
     this.#isOver = true;
+    this.#giveBack();
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#waiting);
+  }
+
+  #leave(): void {
+    this.#settle();
     if (!this.#res.writableFinished) this.#controller?.abort(new Error('the client has left'));
+    // What is left of the body must not stand before the next request on the connection.
+    if (this.#request.body) this.#req.unpipe().resume();
   }
 }
 
-function onDeadline(exchange: Exchange): void {
-  exchange.expire();
+function expire(exchange: Exchange, code: TransportError['code']): void {
+  exchange.giveUp(new TransportError(code));
+}
+
+/** Pours the body of `req` into `body`, and calls back once when all of it is there, or enough to stream. */
+function collect(req: IncomingMessage, body: PassThrough, onCollected: () => void): void {
+  const collected = () => {
+    req.off('data', count);
+    body.off('finish', collected);
+    onCollected();
+  };
+  const count = () => {
+    if (body.readableLength >= collectedBytes) collected();
+  };
+  req.pipe(body).once('finish', collected);
+  req.on('data', count);
 }
 
 function requestHeaders(req: IncomingMessage, { keepsCookies }: TransportLimits): string[] {

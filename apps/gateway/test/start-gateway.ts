@@ -1,8 +1,9 @@
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, request } from 'node:http';
+import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist } from '@gatehouse/denylist';
-import { createLogger } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, type Metrics } from '@gatehouse/service-kit';
 import { createTestIssuer, listenApp, type TestIssuer } from '@gatehouse/test-kit';
 import { GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { upstreams } from '../src/upstreams.ts';
@@ -37,6 +38,7 @@ export interface TestGateway {
   /** What reached the upstreams, in order. */
   received: Received[];
   log: string[];
+  metrics: Metrics;
   send(
     path: string,
     options?: { method?: string; headers?: Record<string, string | string[]>; body?: string },
@@ -78,6 +80,7 @@ export async function startTestGateway(
   const denylist = createMemoryDenylist();
   await denylist.markComplete();
   const log: string[] = [];
+  const metrics = createMetrics('gateway');
   const gateway = await startGateway(
     GatewayConfigSchema.parse({
       PORT: '0',
@@ -89,6 +92,7 @@ export async function startTestGateway(
     }),
     {
       denylist,
+      metrics,
       logger: createLogger({ name: 'gateway', level: 'info' }, { write: (line) => void log.push(line) }),
     },
   );
@@ -107,6 +111,7 @@ export async function startTestGateway(
     denylist,
     received,
     log,
+    metrics,
     send: (path, options) => send(port, path, options),
     bearer: async (claims) => `Bearer ${await issuer.sign(claims)}`,
     close,
@@ -167,6 +172,25 @@ export function send(
     req.on('error', reject);
     req.end(body);
   });
+}
+
+/** A raw connection for more than one exchange. */
+export function openSocket(t: TestContext, port: number) {
+  let text = '';
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  t.after(() => socket.destroy());
+  return {
+    write: (bytes: string) => void socket.write(bytes),
+    destroy: () => void socket.destroy(),
+    /** Resolves once the other side has said so, and forgets what was said until then. */
+    async hears(pattern: RegExp): Promise<void> {
+      await until(() => pattern.test(text), 5_000);
+      text = '';
+    },
+  };
 }
 
 /** Resolves once `holds` is true; rejects after `withinMs`. */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listenApp } from '@gatehouse/test-kit';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { undiciTransport } from '../src/undici-transport.ts';
-import { until } from './start-gateway.ts';
+import { openSocket, until } from './start-gateway.ts';
 
 /** http-proxy-middleware aimed at `target`, with our transport aimed at a server that runs `answer`. */
 async function startProxy(
@@ -15,29 +15,46 @@ async function startProxy(
   {
     target,
     totalTimeoutMs = 60_000,
-    maxInFlight = 1_000,
-  }: { target?: string; totalTimeoutMs?: number; maxInFlight?: number },
+    waitTimeoutMs = 60_000,
+    inFlight = 1_000,
+    collecting = 1_000,
+    before = (_res, next) => next(),
+  }: {
+    target?: string;
+    totalTimeoutMs?: number;
+    waitTimeoutMs?: number;
+    inFlight?: number;
+    collecting?: number;
+    before?: (res: ServerResponse, next: () => void) => void;
+  } = {},
 ) {
   const upstream = await listenApp(answer);
   const pool = new Pool(upstream.url, { connections: 1 });
+  const failures: (string | undefined)[] = [];
   const handler = createProxyMiddleware({
     target: target ?? upstream.url,
     ejectPlugins: true,
     plugins: [
-      undiciTransport(pool, { keepsCookies: false, totalTimeoutMs, maxInFlight }),
+      undiciTransport(pool, {
+        keepsCookies: false,
+        totalTimeoutMs,
+        waitTimeoutMs,
+        capacity: { collecting, inFlight },
+      }),
       (server) => {
         server.on('error', (error: Error & { code?: string }, _req, res) => {
-          if (res && 'writeHead' in res) res.writeHead(599).end(error.code);
+          failures.push(error.code);
+          if (res && 'writeHead' in res && !res.headersSent) res.writeHead(599).end(error.code);
         });
       },
     ],
   });
-  const proxy = await listenApp((req, res) => void handler(req, res, () => {}));
+  const proxy = await listenApp((req, res) => before(res, () => void handler(req, res, () => {})));
   t.after(proxy.close);
   t.after(() => pool.destroy());
   t.after(upstream.close);
   const ask = async () => (await fetch(proxy.url)).text();
-  return { url: proxy.url, ask };
+  return { url: proxy.url, port: proxy.port, ask, failures };
 }
 
 test("http-proxy-middleware's own transport is never used: requests go to the pool, not to its target", async (t) => {
@@ -58,7 +75,7 @@ test('what waits for a connection longer than the deadline fails without being a
   assert.equal(asked, 1);
 });
 
-test('a body that drips past the deadline is cut off', async (t) => {
+test('an answer that drips past the deadline is cut off, and the failure is told', async (t) => {
   const proxy = await startProxy(
     t,
     (_req, res) => {
@@ -68,6 +85,7 @@ test('a body that drips past the deadline is cut off', async (t) => {
     { totalTimeoutMs: 200 },
   );
   await assert.rejects(proxy.ask());
+  assert.deepEqual(proxy.failures, ['DEADLINE']);
 });
 
 test('one request too many fails at once, and a place is free again when an answer or a client has left', async (t) => {
@@ -77,7 +95,7 @@ test('one request too many fails at once, and a place is free again when an answ
     waiting.push(() => res.end('done'));
     res.on('close', () => closed++);
   };
-  const proxy = await startProxy(t, answer, { maxInFlight: 1 });
+  const proxy = await startProxy(t, answer, { inFlight: 1 });
   const first = proxy.ask();
   await until(() => waiting.length === 1, 1_000);
   assert.equal(await proxy.ask(), 'OVERLOADED');
@@ -95,3 +113,123 @@ test('one request too many fails at once, and a place is free again when an answ
   waiting[1]?.();
   assert.equal(await last, 'done');
 });
+
+test('who left while the token was verified takes no place: after many of them there is still room', async (t) => {
+  let leaving = true;
+  let left = 0;
+  const proxy = await startProxy(t, (_req, res) => res.end('done'), {
+    inFlight: 2,
+    collecting: 2,
+    before: (res, next) => {
+      if (!leaving) return next();
+      // By then the client is gone, as it may be when a verification ends.
+      res.once('close', () => {
+        left++;
+        setImmediate(next);
+      });
+    },
+  });
+  for (const body of ['\r\n', 'Content-Length: 5\r\n\r\nhello']) {
+    for (let i = 0; i < 5; i++) {
+      const client = openSocket(t, proxy.port);
+      client.write(`POST / HTTP/1.1\r\nHost: x\r\n${body}`);
+      await delay(20);
+      client.destroy();
+    }
+  }
+  await until(() => left === 10, 2_000);
+  leaving = false;
+  assert.equal(await proxy.ask(), 'done');
+  assert.equal(await (await fetch(proxy.url, { method: 'POST', body: 'hello' })).text(), 'done');
+});
+
+test('pipelined requests whose client leaves give back the place of each', async (t) => {
+  let asked = 0;
+  const answer: RequestListener = (_req, res) => {
+    if (asked++ > 0) res.end('done');
+  };
+  const proxy = await startProxy(t, answer, { inFlight: 2 });
+  const client = openSocket(t, proxy.port);
+  client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2));
+  await until(() => asked === 1, 1_000);
+  client.destroy();
+  await delay(50);
+  assert.deepEqual(await Promise.all([proxy.ask(), proxy.ask()]), ['done', 'done']);
+});
+
+test('what waits too long for a connection fails before what it waits behind, and costs no connection', async (t) => {
+  const waiting: ServerResponse[] = [];
+  const sockets = new Set<unknown>();
+  const answer: RequestListener = (req, res) => {
+    sockets.add(req.socket);
+    waiting.push(res);
+  };
+  const proxy = await startProxy(t, answer, { waitTimeoutMs: 200, inFlight: 2 });
+  const first = proxy.ask();
+  await until(() => waiting.length === 1, 1_000);
+  assert.equal(await proxy.ask(), 'OVERLOADED');
+  assert.equal(await proxy.ask(), 'OVERLOADED', 'the place of the one before was given back');
+  waiting[0]?.end('done');
+  assert.equal(await first, 'done');
+  const last = proxy.ask();
+  await until(() => waiting.length === 2, 1_000);
+  waiting[1]?.end('last');
+  assert.equal(await last, 'last');
+  assert.equal(sockets.size, 1);
+});
+
+test('bodies on their way in have places of their own, and one too many fails at once', async (t) => {
+  const proxy = await startProxy(t, (_req, res) => res.end('done'), { collecting: 1, inFlight: 1 });
+  const slow = openSocket(t, proxy.port);
+  slow.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n');
+  await slow.hears(/100 Continue/);
+  assert.equal(await proxy.ask(), 'done');
+  const post = async () => (await fetch(proxy.url, { method: 'POST', body: 'hello' })).text();
+  assert.equal(await post(), 'OVERLOADED');
+  slow.write('hello');
+  await slow.hears(/done/);
+  assert.equal(await post(), 'done');
+});
+
+test('a body that is late for the deadline, or whose client leaves, is never sent on', async (t) => {
+  let asked = 0;
+  const answer: RequestListener = (req, res) => {
+    if (req.method === 'POST') asked++;
+    res.end('done');
+  };
+  const proxy = await startProxy(t, answer, { totalTimeoutMs: 200, collecting: 1 });
+  const head = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh';
+  const late = openSocket(t, proxy.port);
+  late.write(head);
+  await late.hears(/DEADLINE/);
+  late.write('ello');
+  const leaving = openSocket(t, proxy.port);
+  leaving.write(head);
+  await delay(50);
+  leaving.destroy();
+  await delay(50);
+  assert.equal(await proxy.ask(), 'done');
+  assert.equal(asked, 0);
+  assert.equal(await (await fetch(proxy.url, { method: 'POST', body: 'hello' })).text(), 'done');
+});
+
+for (const size of [1, 65_535, 65_536, 65_537, 100_000, 131_072, 200_000]) {
+  test(`a body of ${size} bytes arrives whole, in one write or in many`, async (t) => {
+    const proxy = await startProxy(t, (req, res) => {
+      let length = 0;
+      req.on('data', (chunk) => {
+        length += chunk.length;
+      });
+      req.on('end', () => res.end(`${length} bytes`));
+    });
+    for (const step of [size, 10_000]) {
+      const client = openSocket(t, proxy.port);
+      client.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`);
+      for (let sent = 0; sent < size; sent += step) {
+        client.write('x'.repeat(Math.min(step, size - sent)));
+        await delay(1);
+      }
+      await client.hears(new RegExp(`${size} bytes`));
+    }
+  });
+}
