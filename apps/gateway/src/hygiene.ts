@@ -31,12 +31,15 @@ export function hygiene({
   issuer: string;
   allowedHosts: readonly string[];
 }): RequestHandler {
-  const hosts = new Set([new URL(issuer).host, ...allowedHosts]);
+  const { host } = new URL(issuer);
+  const hosts = new Set([host, ...allowedHosts]);
 
   return (req, _res, next) => {
     checkTarget(req);
     checkMessage(req);
-    checkHost(req, hosts);
+    if (!hosts.has(req.headers.host?.toLowerCase() ?? '') && !req.url.startsWith('/health/')) {
+      throw refusal(400, `This host is not served here; use ${host}`);
+    }
     removeHeaders(req.headers);
     req.headers['x-forwarded-for'] = req.socket.remoteAddress ?? '';
     next();
@@ -95,18 +98,14 @@ function isAmbiguous(rawHeaders: readonly string[]): boolean {
   return hosts > 1 || credentials > 1;
 }
 
-function checkHost({ headers, url }: Request, hosts: ReadonlySet<string>): void {
-  if (hosts.has(headers.host?.toLowerCase() ?? '') || url.startsWith('/health/')) return;
-  throw refusal(400, 'This host is not served here');
-}
-
 function removeHeaders(headers: IncomingHttpHeaders): void {
   const { connection } = headers;
   if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close') {
     for (const option of connection.toLowerCase().split(',')) {
       const name = option.trim();
       if (framingHeaders.has(name)) throw refusal(400, 'Connection may not name this header');
-      delete headers[name];
+      // The id in it is ours by now.
+      if (name !== 'x-request-id') delete headers[name];
     }
   }
   for (const name in headers) {

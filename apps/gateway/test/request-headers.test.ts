@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
-import { publicHost, startTestGateway } from './start-gateway.ts';
+import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 const forged = [
   'X-Forwarded-For',
@@ -91,6 +91,17 @@ test('H18 naming Authorization in Connection takes it away, at the gateway too',
   );
   assert.equal(status, 401);
   assert.deepEqual(gateway.received, []);
+});
+
+test('H18 the request id stays, though Connection names it', async (t) => {
+  const gateway = await startTestGateway(t);
+  const { text } = await rawRequest(
+    gateway.port,
+    `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\nConnection: close, X-Request-Id\r\nX-Request-Id: client-id-0001\r\n\r\n`,
+  );
+  assert.match(text, /^X-Request-Id: client-id-0001\r$/im);
+  assert.equal(gateway.received[0]?.headers['x-request-id'], 'client-id-0001');
+  await until(() => gateway.log.some((line) => line.includes('"requestId":"client-id-0001"')), 1_000);
 });
 
 test('H18 naming a framing header in Connection is 400', async (t) => {

@@ -109,6 +109,8 @@ test('H15 a host that is not ours, two hosts or none are 400', async (t) => {
   }
   assert.deepEqual(gateway.received, []);
   assert.equal(await statusOf(gateway, 'GET /items', 'Host: LOCALHOST:8080\r\n'), 200);
+  const told = await gateway.send('/items', { headers: { host: 'evil' } });
+  assert.equal(told.json.detail, `This host is not served here; use ${publicHost}`);
 });
 
 test('H14 methods that no service knows are 501 without an upstream request', async (t) => {
