@@ -8,6 +8,7 @@ import {
   type Metrics,
   notFound,
   openGuard,
+  Problem,
   problemHandler,
   type RunningService,
   requestContext,
@@ -43,15 +44,28 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
   app.use(hygiene(deps));
   for (const { path, to, guard, scope } of forwardedPaths) {
+    app.use(path, noteRoute(path));
     if (guard === 'bearer') app.use(path, deps.authenticate);
     if (scope !== undefined) app.use(path, requireScope(scope));
     app.use(path, deps.proxies[to].handler);
   }
   app.use(deps.health.router);
-  app.get(protectedResourcePath, protectedResource(deps.issuer));
+  app.route(protectedResourcePath).get(protectedResource(deps.issuer)).all(onlyGet);
   app.use(notFound);
   app.use(problemHandler(deps.logger));
   return app;
+}
+
+/** Logs and measures by the row of the table, whoever answers in the end. */
+function noteRoute(path: string): RequestHandler {
+  return (_req, res, next) => {
+    res.locals.route = path;
+    next();
+  };
+}
+
+function onlyGet(): never {
+  throw new Problem(405, undefined, { headers: { Allow: 'GET, HEAD' } });
 }
 
 const apiAudience = 'urn:gatehouse:api';
@@ -65,15 +79,6 @@ function protectedResource(issuer: string): RequestHandler {
     resource_name: 'Gatehouse APIs',
     authorization_servers: [issuer],
     bearer_methods_supported: ['header'],
-    scopes_supported: [
-      'profile:read',
-      'profile:write',
-      'users:admin',
-      'items:read',
-      'items:write',
-      'orders:read',
-      'orders:write',
-    ],
   };
   return (_req, res) => {
     res.set('Cache-Control', 'public, max-age=3600').json(metadata);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { send, startTestGateway } from './start-gateway.ts';
+import { send, startTestGateway, until } from './start-gateway.ts';
 
 test('each path of the table reaches its upstream, unchanged', async (t) => {
   const gateway = await startTestGateway(t);
@@ -87,6 +87,29 @@ test('A39 the protected resource metadata names the public origin and its author
   assert.equal(answer.json.resource, gateway.issuer.issuer);
   assert.deepEqual(answer.json.authorization_servers, [gateway.issuer.issuer]);
   assert.deepEqual(answer.json.bearer_methods_supported, ['header']);
+  const post = await gateway.send('/.well-known/oauth-protected-resource', { method: 'POST' });
+  assert.deepEqual([post.status, post.headers.allow], [405, 'GET, HEAD']);
+});
+
+test('every answer is measured and logged by its row of the table, whoever gave it', async (t) => {
+  const gateway = await startTestGateway(t, { upstreamUrl: 'http://127.0.0.1:1' });
+  const headers = { authorization: await gateway.bearer() };
+  const scopeless = { authorization: await gateway.bearer({ scope: 'orders:read' }) };
+  await gateway.send('/orders/5f0c');
+  await gateway.send('/users/me/items', { headers: scopeless });
+  await gateway.send('/items/5f0c', { headers });
+  await gateway.send('/nowhere');
+  await until(() => gateway.log.filter((line) => line.includes('"msg":"request"')).length === 4, 2_000);
+  const text = await gateway.metrics.registry.metrics();
+  for (const [route, status] of [
+    ['/orders', 401],
+    ['/users/me/items', 403],
+    ['/items', 503],
+    ['unmatched', 404],
+  ]) {
+    assert.match(text, new RegExp(`_count{.*route="${route}",status="${status}"} 1`));
+    assert.ok(gateway.log.some((line) => line.includes(`"route":"${route}","status":${status}`)));
+  }
 });
 
 test('health answers under any host, ready once keys and denylist are there', async (t) => {
