@@ -1,7 +1,8 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, lt } from 'drizzle-orm';
+import { and, eq, isNull, lt, or } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import type { PresentedTokens } from './presented-tokens.ts';
+import { answerWith, graceMs, newRefreshToken } from './refresh-grace.ts';
 import type { Revocations } from './revocation.ts';
 import { records } from './schema.ts';
 import { orUnavailable } from './unavailable.ts';
@@ -24,6 +25,8 @@ export function createAdapterFactory(deps: AdapterDependencies): AdapterFactory 
   return (model) => unavailableWhenFailing(createAdapter(model, deps));
 }
 
+const successorContext = (idHash: string) => `successor ${idHash}`;
+
 function createAdapter(model: string, { db, vault, revocations, presented }: AdapterDependencies): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const hashId = (id: string) => vault.hash(id, model);
@@ -36,9 +39,28 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     return consumedAt ? { ...opened, consumed: Math.floor(consumedAt.getTime() / 1000) } : opened;
   }
 
-  async function find(id: string): Promise<AdapterPayload | undefined> {
+  async function findRow(id: string): Promise<Row | undefined> {
     const [row] = await db.select().from(records).where(withId(id));
+    return row;
+  }
+
+  async function find(id: string): Promise<AdapterPayload | undefined> {
+    const row = await findRow(id);
     return row && open(row);
+  }
+
+  /** What has replaced this refresh token, if that was moments ago and nobody has used it since. */
+  async function unusedSuccessor({ idHash, consumedAt, successor }: Row): Promise<string | undefined> {
+    if (!successor || !consumedAt || Date.now() - consumedAt.getTime() >= graceMs) return undefined;
+    const id = vault.open(successor, successorContext(idHash));
+    // It is missing when a process died before storing it, or has not come to that yet.
+    return (await findRow(id))?.consumedAt ? undefined : id;
+  }
+
+  async function endGrant(grantId: string): Promise<void> {
+    const isGrant = and(eq(records.model, 'Grant'), eq(records.idHash, vault.hash(grantId, 'Grant')));
+    await db.delete(records).where(or(eq(records.grantHash, hashGrant(grantId)), isGrant));
+    await revocations.revoke({ gid: grantId });
   }
 
   return {
@@ -75,19 +97,25 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     },
 
     async consume(id) {
+      const successor = model === 'RefreshToken' ? newRefreshToken() : undefined;
       const won = await db
         .update(records)
-        .set({ consumedAt: new Date() })
+        .set({
+          consumedAt: new Date(),
+          successor: successor === undefined ? null : vault.seal(successor, successorContext(hashId(id))),
+        })
         .where(and(withId(id), isNull(records.consumedAt)))
         .returning({ model: records.model });
-      if (won.length > 0) return;
-      // Somebody was faster. Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
-      const grantId = (await find(id))?.grantId;
-      if (grantId) {
-        await db.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
-        await db.delete(records).where(eq(records.idHash, vault.hash(grantId, 'Grant')));
-        await revocations.revoke({ gid: grantId });
+      if (won.length > 0) {
+        if (successor !== undefined) answerWith(successor);
+        return;
       }
+      const row = await findRow(id);
+      const repeated = row && (await unusedSuccessor(row));
+      if (repeated !== undefined) return answerWith(repeated);
+      // Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
+      const grantId = row && open(row).grantId;
+      if (grantId) await endGrant(grantId);
       throw new errors.InvalidGrant('already used');
     },
 

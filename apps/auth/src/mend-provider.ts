@@ -2,12 +2,14 @@ import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { isClientSecret } from './clients.ts';
+import { letTheStoreRotate } from './refresh-grace.ts';
 import { apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
 /** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
 export function mendProvider(provider: Provider, logger: Logger): void {
   adjustClients(provider);
+  letTheStoreRotate(provider);
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
   logRefusals(provider, logger);

@@ -78,7 +78,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
       Interaction: lifetimes.interaction,
       Session: lifetimes.session,
       Grant: lifetimes.session,
-      RefreshToken: lifetimes.session,
+      RefreshToken: refreshTokenLifetime,
     },
     cookies: {
       // RFC 6265bis, 4.1.3: the name itself makes browsers insist on Secure, our host and the whole path.
@@ -137,6 +137,12 @@ function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
   const asked = [...ctx.oidc.requestParamScopes];
   if (asked.length > 0 && !asked.some((scope) => granted.includes(scope))) requireScopes(ctx, granted);
   return resourceServer(apiAudience, granted);
+}
+
+function refreshTokenLifetime({ oidc }: KoaContextWithOIDC): number {
+  const grantEnd = oidc.entities.Grant?.exp ?? Number.POSITIVE_INFINITY;
+  const left = grantEnd - Math.floor(Date.now() / 1000);
+  return Math.max(1, Math.min(left, lifetimes.unusedRefreshToken));
 }
 
 // A session can outlast its account: then somebody else has to sign in.

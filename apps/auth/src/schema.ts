@@ -27,6 +27,8 @@ export const records = schema.table(
     uidHash: text('uid_hash'),
     payload: text('payload').notNull(),
     consumedAt: moment('consumed_at'),
+    // Of a used refresh token: the one that replaced it, sealed.
+    successor: text('successor'),
     expiresAt: moment('expires_at'),
   },
   (table) => [

@@ -28,6 +28,7 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     await auth.token(used, demoWeb);
     await auth.post('/revoke', { token: refreshed.access_token }, demoWeb);
     const kept = await auth.signedIn('bob');
+    const successor = (await auth.refresh(kept.refreshToken)).body;
 
     const query = async (statement: SQL) =>
       (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };
@@ -49,6 +50,7 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       'access token': kept.accessToken,
       'signature of an access token': kept.accessToken.split('.')[2],
       'refresh token': kept.refreshToken,
+      'its successor': successor.refresh_token,
       'replaced refresh token': tokens.refreshToken,
       'revoked refresh token': refreshed.refresh_token,
       'ID token': kept.idToken,
