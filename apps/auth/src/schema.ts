@@ -1,21 +1,49 @@
 import { sql } from 'drizzle-orm';
-import { bigint, index, jsonb, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  index,
+  jsonb,
+  pgSchema,
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('auth');
 
 const moment = (name: string) => timestamp(name, { withTimezone: true });
 
-/** Who may sign in; passwords are kept as argon2id hashes. */
+/** Who may sign in; passwords are kept as argon2id hashes, and who signs in elsewhere has none. */
 export const accounts = schema.table('accounts', {
   id: uuid('id').primaryKey(),
   username: text('username').notNull().unique(),
-  email: text('email').notNull(),
+  email: text('email'),
+  emailVerified: boolean('email_verified').notNull().default(false),
   displayName: text('display_name').notNull(),
-  passwordHash: text('password_hash').notNull(),
+  passwordHash: text('password_hash'),
   roles: text('roles').array().notNull().default(sql`'{}'::text[]`),
   disabledAt: moment('disabled_at'),
   createdAt: moment('created_at').notNull().defaultNow(),
 });
+
+/** Who an account is at another provider. */
+export const federatedIdentities = schema.table(
+  'federated_identities',
+  {
+    issuer: text('issuer').notNull(),
+    subject: text('subject').notNull(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    createdAt: moment('created_at').notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.issuer, table.subject] }),
+    index('federated_identities_account').on(table.accountId),
+  ],
+);
 
 /** What oidc-provider remembers: every identifier is a keyed hash, every payload is sealed. */
 export const records = schema.table(
