@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   index,
+  integer,
   jsonb,
   pgSchema,
   primaryKey,
@@ -91,4 +92,35 @@ export const revocations = schema.table(
     index('revocations_undelivered').on(table.id).where(sql`${table.deliveredAt} is null`),
     index('revocations_expiry').on(table.expiresAt),
   ],
+);
+
+/** How users and devices come back to a device code, whose record itself is among the others. */
+export const deviceCodes = schema.table(
+  'device_codes',
+  {
+    idHash: text('id_hash').primaryKey(),
+    sealedId: text('sealed_id').notNull(),
+    userCodeHash: text('user_code_hash').notNull().unique(),
+    firstHalfHash: text('first_half_hash').notNull(),
+    guesses: integer('guesses').notNull().default(0),
+    claimedAt: moment('claimed_at'),
+    polledAt: moment('polled_at'),
+    intervalSeconds: integer('interval_seconds').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [
+    index('device_codes_first_half').on(table.firstHalfHash),
+    index('device_codes_expiry').on(table.expiresAt),
+  ],
+);
+
+/** Who has tried how many user codes of late. */
+export const codeGuesses = schema.table(
+  'code_guesses',
+  {
+    guesserHash: text('guesser_hash').primaryKey(),
+    guesses: integer('guesses').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [index('code_guesses_expiry').on(table.expiresAt)],
 );
