@@ -92,7 +92,7 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     },
 
     async findByUserCode() {
-      // The device grant is off.
+      // Kept elsewhere: device-codes.ts.
       return undefined;
     },
 

@@ -22,6 +22,8 @@ import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
 import { type RegisteredClient, systemClients } from './clients.ts';
 import type { AuthConfig } from './config.ts';
 import { demoClients, demoLogins } from './demo.ts';
+import { createDeviceCodes, deleteExpiredDeviceCodes } from './device-codes.ts';
+import { paceDeviceGrant, withUserCodes } from './device-grant.ts';
 import { oauthEndpoints } from './endpoints.ts';
 import { securityHeaders, speakAsIssuer } from './headers.ts';
 import { interactionRouter } from './interaction.ts';
@@ -56,16 +58,18 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
   const { issuer, db, vault, revocations, logger } = deps;
   const accounts = createAccountStore(db);
   const presented = createPresentedTokens();
+  const deviceCodes = createDeviceCodes(db, vault);
   const signingKeys = await loadSigningKeys(db, vault);
   const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
 
   const provider = createProvider({
     ...deps,
-    adapter: createAdapterFactory({ db, vault, revocations, presented }),
+    adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
     signingKeys,
     cookieKey: vault.derive('cookies').toString('base64url'),
     accounts,
   });
+  paceDeviceGrant(provider, deviceCodes);
   if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
   registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
   provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
@@ -115,6 +119,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     async () => {
       await deleteExpiredRecords(db);
       await deleteExpiredRevocations(db);
+      await deleteExpiredDeviceCodes(db);
     },
     logger,
   );

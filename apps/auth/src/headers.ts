@@ -1,5 +1,6 @@
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
+import { noteClientAddress } from './client-address.ts';
 
 /**
  * Makes every address that the server tells start with the issuer: what a client or a proxy says about host and
@@ -8,6 +9,7 @@ import helmet from 'helmet';
 export function speakAsIssuer(issuer: string): RequestHandler {
   const { host, protocol } = new URL(issuer);
   return (req, _res, next) => {
+    noteClientAddress(req);
     for (const name of Object.keys(req.headers))
       if (name.startsWith('x-forwarded-')) delete req.headers[name];
     req.headers.host = host;

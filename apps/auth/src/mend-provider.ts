@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
-import { isClientSecret } from './clients.ts';
+import { deviceGrant, isClientSecret } from './clients.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
@@ -24,7 +24,10 @@ function adjustClients(provider: Provider): void {
   // RFC 6749, 5.2 has unauthorized_client for this, where the library says invalid_request.
   prototype.grantTypeAllowed = function allowedOrRefused(type) {
     const oidc = Provider.ctx?.oidc;
-    const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
+    const isAsked =
+      oidc?.route === 'device_authorization'
+        ? type === deviceGrant
+        : oidc?.route === 'token' && oidc.params?.grant_type === type;
     if (isAsked && !allows.call(this, type)) throw new errors.UnauthorizedClient();
     return allows.call(this, type);
   };
@@ -33,6 +36,9 @@ function adjustClients(provider: Provider): void {
 const endpointsWithErrors = [
   'authorization',
   'grant',
+  'device_authorization',
+  'code_verification',
+  'device_resume',
   'introspection',
   'revocation',
   'userinfo',

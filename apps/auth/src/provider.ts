@@ -13,6 +13,7 @@ import {
 } from 'oidc-provider';
 import type { AccountStore } from './accounts.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
+import { deviceFlow } from './device-grant.ts';
 import { mendProvider } from './mend-provider.ts';
 import { renderError } from './pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from './pages/logout.ts';
@@ -74,6 +75,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessToken,
       ClientCredentials: lifetimes.accessToken,
       AuthorizationCode: lifetimes.authorizationCode,
+      DeviceCode: lifetimes.deviceCode,
       IdToken: lifetimes.idToken,
       Interaction: lifetimes.interaction,
       Session: lifetimes.session,
@@ -98,6 +100,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
       pushedAuthorizationRequests: { enabled: false },
       dPoP: { enabled: false },
       clientCredentials: { enabled: true },
+      deviceFlow,
       introspection: { enabled: true, allowedPolicy: mayIntrospect },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
       rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
@@ -112,6 +115,8 @@ export function createProvider(deps: ProviderDependencies): Provider {
     routes: {
       authorization: '/authorize',
       token: '/token',
+      device_authorization: '/device/authorize',
+      code_verification: '/device',
       introspection: '/introspect',
       revocation: '/revoke',
       userinfo: '/userinfo',

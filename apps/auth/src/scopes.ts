@@ -21,6 +21,7 @@ export const apiScopes = [
 export const lifetimes = {
   accessToken: 5 * 60,
   authorizationCode: 60,
+  deviceCode: 10 * 60,
   idToken: 5 * 60,
   interaction: 30 * 60,
   // The session, the grant and all its refresh tokens end together.

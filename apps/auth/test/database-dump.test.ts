@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type SQL, sql } from 'drizzle-orm';
 import { loadSigningKeys } from '../src/keys.ts';
 import { createVault } from '../src/vault.ts';
+import { enterCode, requestCode } from './device-flow.ts';
 import {
   authorizeUrl,
   demoWeb,
@@ -30,6 +31,9 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     const kept = await auth.signedIn('bob');
     const successor = (await auth.refresh(kept.refreshToken)).body;
 
+    const device = await requestCode(auth);
+    await enterCode(browser, device.user_code);
+
     const query = async (statement: SQL) =>
       (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };
     const tables = await query(
@@ -55,6 +59,9 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       'revoked refresh token': refreshed.refresh_token,
       'ID token': kept.idToken,
       interaction: interaction,
+      'device code': device.device_code,
+      'user code': device.user_code,
+      'user code in one word': device.user_code.replace('-', ''),
       'PKCE challenge': pkce.challenge,
       'client secret': demoWeb.secret,
       password: 'bob-demo-pass',

@@ -27,10 +27,12 @@ suite('metadata', () => {
       'authorization_code',
       'refresh_token',
       'client_credentials',
+      'urn:ietf:params:oauth:grant-type:device_code',
       'password',
       'urn:ietf:params:oauth:grant-type:token-exchange',
     ]);
-    const off = ['registration', 'pushed_authorization_request', 'device_authorization'];
+    assert.equal(body.device_authorization_endpoint, `${issuer}/device/authorize`);
+    const off = ['registration', 'pushed_authorization_request'];
     for (const name of off) assert.ok(!(`${name}_endpoint` in body), name);
     assert.ok(!('dpop_signing_alg_values_supported' in body));
   });
@@ -76,7 +78,7 @@ suite('metadata', () => {
       '/token/',
       '/TOKEN',
       '/register',
-      '/device',
+      '/device/',
       '/par',
       '/request',
     ]) {
