@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, lt, or } from 'drizzle-orm';
+import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import type { PresentedTokens } from './presented-tokens.ts';
 import { answerWith, graceMs, newRefreshToken } from './refresh-grace.ts';
@@ -29,9 +29,12 @@ const successorContext = (idHash: string) => `successor ${idHash}`;
 
 function createAdapter(model: string, { db, vault, revocations, presented }: AdapterDependencies): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
+  const isRefreshToken = model === 'RefreshToken';
   const hashId = (id: string) => vault.hash(id, model);
   const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
   const hashUid = (uid: string) => vault.hash(uid, `${model} uid`);
+  const isGrant = (grantId: string) =>
+    and(eq(records.model, 'Grant'), eq(records.idHash, vault.hash(grantId, 'Grant')));
   const withId = (id: string) => and(eq(records.model, model), eq(records.idHash, hashId(id)));
 
   function open({ idHash, payload, consumedAt }: Row): AdapterPayload {
@@ -58,9 +61,31 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
   }
 
   async function endGrant(grantId: string): Promise<void> {
-    const isGrant = and(eq(records.model, 'Grant'), eq(records.idHash, vault.hash(grantId, 'Grant')));
-    await db.delete(records).where(or(eq(records.grantHash, hashGrant(grantId)), isGrant));
+    await db.transaction(async (tx) => {
+      // The grant first: whoever is storing a refresh token of it is waited for, or finds it gone.
+      await tx.delete(records).where(isGrant(grantId));
+      await tx.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
+    });
     await revocations.revoke({ gid: grantId });
+  }
+
+  /** This row, for as long as its grant lives; no row afterwards. */
+  function whileGranted(row: typeof records.$inferInsert, grantId: string) {
+    const text = (value: string | null | undefined) => sql`${value ?? null}::text`;
+    return db
+      .select({
+        model: text(row.model).as('model'),
+        idHash: text(row.idHash).as('id_hash'),
+        grantHash: text(row.grantHash).as('grant_hash'),
+        uidHash: text(row.uidHash).as('uid_hash'),
+        payload: text(row.payload).as('payload'),
+        consumedAt: sql`null::timestamptz`.as('consumed_at'),
+        successor: text(null).as('successor'),
+        expiresAt: sql`${row.expiresAt?.toISOString() ?? null}::timestamptz`.as('expires_at'),
+      })
+      .from(records)
+      .where(isGrant(grantId))
+      .for('key share');
   }
 
   return {
@@ -73,10 +98,17 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
         uidHash: payload.uid ? hashUid(payload.uid) : null,
         expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
       };
-      await db
-        .insert(records)
-        .values({ model, idHash, ...state })
-        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state });
+      const row = { model, idHash, ...state };
+      const insert = db.insert(records);
+      const { grantId, rotations } = payload;
+      // A successor that comes too late would put life into a family that has ended.
+      const stored = await (grantId && rotations
+        ? insert.select(whileGranted(row, grantId))
+        : insert.values(row)
+      )
+        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state })
+        .returning({ model: records.model });
+      if (stored.length === 0) throw new errors.InvalidGrant('the grant has ended');
     },
 
     async find(id) {
@@ -97,7 +129,7 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     },
 
     async consume(id) {
-      const successor = model === 'RefreshToken' ? newRefreshToken() : undefined;
+      const successor = isRefreshToken ? newRefreshToken() : undefined;
       const won = await db
         .update(records)
         .set({

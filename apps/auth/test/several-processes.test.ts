@@ -97,6 +97,24 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
     }
   });
 
+  test('A23 R17 whatever is used at once through both, no refresh token ever gets two successors', async () => {
+    const [one] = servers as [TestAuth];
+    for (let round = 0; round < 3; round += 1) {
+      const { refreshToken } = await one.signedIn();
+      const successorOf = new Map<string, string>();
+      const use = async (token: string, server: TestAuth): Promise<void> => {
+        const { status, body } = await server.refresh(token);
+        if (status !== 200) return assert.equal(body.error, 'invalid_grant');
+        const known = successorOf.get(token) ?? body.refresh_token;
+        assert.equal(body.refresh_token, known, 'the family forked');
+        successorOf.set(token, known);
+        if (successorOf.size < 10) await Promise.all(servers.map((next) => use(known, next)));
+      };
+      await Promise.all(servers.flatMap((server) => [use(refreshToken, server), use(refreshToken, server)]));
+      assert.ok(successorOf.size > 1);
+    }
+  });
+
   test('a sign-in that began at one server goes on at the other', async () => {
     const [one, other] = servers as [TestAuth, TestAuth];
     const answer = await signIn(one.browser());
