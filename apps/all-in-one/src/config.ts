@@ -1,4 +1,4 @@
-import { AuthConfigSchema } from '@gatehouse/auth';
+import { AuthConfigSchema, federationVariables } from '@gatehouse/auth';
 import { FlagSchema, PortSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
@@ -23,5 +23,6 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   ENCRYPTION_KEY: AuthConfigSchema.shape.ENCRYPTION_KEY.optional(),
   /** Made at each start unless given: both who use it run in this process. */
   ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
+  ...federationVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;

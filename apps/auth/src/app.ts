@@ -25,6 +25,10 @@ import { demoClients, demoLogins } from './demo.ts';
 import { createDeviceCodes, deleteExpiredDeviceCodes } from './device-codes.ts';
 import { paceDeviceGrant, withUserCodes } from './device-grant.ts';
 import { oauthEndpoints } from './endpoints.ts';
+import { accountOfIdentity } from './federated-accounts.ts';
+import { createFederation, type FederatedIdentity, federationCallback } from './federation.ts';
+import { createFederationAttempts } from './federation-attempts.ts';
+import { type FederationSettings, federationSettings } from './federation-settings.ts';
 import { securityHeaders, speakAsIssuer } from './headers.ts';
 import { interactionRouter } from './interaction.ts';
 import { createIssuedTokenReader } from './issued-token.ts';
@@ -40,10 +44,12 @@ import { createVault, type Vault } from './vault.ts';
 
 export { type AuthConfig, AuthConfigSchema } from './config.ts';
 export { demoLogins } from './demo.ts';
+export { federationVariables } from './federation-settings.ts';
 
 interface AuthDependencies {
   issuer: string;
   allowPasswordGrant: boolean;
+  federation?: FederationSettings | undefined;
   clients: readonly RegisteredClient[];
   db: Db;
   vault: Vault;
@@ -81,7 +87,16 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
   app.use(requestContext(deps));
   app.use(securityHeaders(issuer));
   app.use(deps.health.router);
-  app.use(interactionRouter({ provider: () => provider, accounts, csrfSecret, issuer, logger }));
+  const signInElsewhere = deps.federation && {
+    federation: createFederation({
+      settings: deps.federation,
+      attempts: createFederationAttempts(db, vault),
+      redirectUri: issuer + federationCallback,
+      logger,
+    }),
+    accountOf: (identity: FederatedIdentity) => accountOfIdentity(db, identity),
+  };
+  app.use(interactionRouter({ ...deps, provider: () => provider, accounts, csrfSecret, signInElsewhere }));
   app.use(oauthEndpoints(provider));
   app.use(notFound);
   app.use(problemHandler(logger));
@@ -95,6 +110,7 @@ const expiryPauseMs = 60_000;
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
 export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningService> {
+  const federation = federationSettings(config);
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('auth');
@@ -131,6 +147,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
   const app = await createAuthApp({
     issuer,
     allowPasswordGrant,
+    federation,
     clients: [
       ...systemClients({ ordersClientSecret: config.ORDERS_CLIENT_SECRET }),
       ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),

@@ -1,5 +1,6 @@
 import { FlagSchema, ProcessConfigSchema, refineForProduction } from '@gatehouse/service-kit';
 import { z } from 'zod';
+import { federationVariables } from './federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
 
@@ -16,6 +17,7 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
+  ...federationVariables,
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;
 

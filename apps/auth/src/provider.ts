@@ -57,12 +57,13 @@ export function createProvider(deps: ProviderDependencies): Provider {
     clientBasedCORS: (_ctx, origin, client) => isOwnOrigin(origin, client),
 
     scopes: openidScopes,
-    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
     findAccount: async (_ctx, accountId) => {
       const account = await orUnavailable(() => accounts.find(accountId));
       if (!account || account.disabled) return undefined;
-      const { id, displayName, username, email, roles } = account;
-      const claims = { sub: id, name: displayName, preferred_username: username, email };
+      const { id, displayName, username, email, emailVerified = false, roles } = account;
+      const address = email === undefined ? {} : { email, email_verified: emailVerified };
+      const claims = { sub: id, name: displayName, preferred_username: username, ...address };
       return { accountId: id, roles, claims: () => claims };
     },
     extraTokenClaims: (ctx, token) => {
