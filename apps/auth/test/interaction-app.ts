@@ -7,7 +7,7 @@ import { createHealth, createLogger, createMetrics, type Db, openDatabase } from
 import { type Browser, createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import { createAccountStore } from '../src/accounts.ts';
 import { createAuthApp } from '../src/app.ts';
-import { publicClient, type RegisteredClient } from '../src/clients.ts';
+import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
 import { createRevocations } from '../src/revocation.ts';
 import { createVault } from '../src/vault.ts';
@@ -25,6 +25,7 @@ const testClients: RegisteredClient[] = [
   publicClient({
     client_id: 'hostile',
     client_name: polyglot,
+    grant_types: ['authorization_code', deviceGrant],
     redirect_uris: ['http://localhost:9999/callback'],
     allowed_scopes: 'items:read',
   }),
@@ -32,6 +33,7 @@ const testClients: RegisteredClient[] = [
     client_id: 'native',
     client_name: 'Native application',
     application_type: 'native',
+    grant_types: ['authorization_code', deviceGrant],
     redirect_uris: ['com.example.cli:/callback', 'http://127.0.0.1/callback', 'http://[::1]/callback'],
     allowed_scopes: 'items:read',
   }),

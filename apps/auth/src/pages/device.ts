@@ -21,6 +21,7 @@ export function codeInputPage(ctx: KoaContextWithOIDC, _form: string, out?: Erro
   if (err instanceof TooManyGuesses) sendTooManyGuesses(ctx, err);
   else if (err?.name === 'AbortedError') sendNotConnected(ctx);
   else if (out && ctx.status >= 500) renderError(ctx, out);
+  else if (err && ctx.oidc.session?.exp === undefined) sendStartAgain(ctx);
   else sendForm(ctx, err);
 }
 
@@ -92,6 +93,17 @@ const faults: Record<string, string> = {
 };
 
 const longestEcho = 32;
+
+// A browser without a session: the library would store the new one where it cannot (`persist` throws).
+function sendStartAgain(ctx: KoaContextWithOIDC): void {
+  Object.assign(ctx.oidc.session ?? {}, { touched: false });
+  send(
+    ctx,
+    'Start again',
+    html`<h1>Start again</h1>
+<p class="lead" role="alert">This page has expired, or belongs to another browser. <a href="/device">Enter the code of your device again.</a></p>`,
+  );
+}
 
 function sendTooManyGuesses(ctx: KoaContextWithOIDC, { waitSeconds }: TooManyGuesses): void {
   const minutes = Math.ceil(waitSeconds / 60);
