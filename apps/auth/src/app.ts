@@ -17,6 +17,8 @@ import {
   serve,
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
+import type { JWK } from 'jose';
+import type { Provider } from 'oidc-provider';
 import { createAccountStore } from './accounts.ts';
 import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
 import { type RegisteredClient, systemClients } from './clients.ts';
@@ -32,7 +34,8 @@ import { type FederationSettings, federationSettings } from './federation-settin
 import { securityHeaders, speakAsIssuer } from './headers.ts';
 import { interactionRouter } from './interaction.ts';
 import { createIssuedTokenReader } from './issued-token.ts';
-import { loadSigningKeys, publicPart } from './keys.ts';
+import { type KeyRing, openKeyRing } from './key-ring.ts';
+import { publicPart } from './keys.ts';
 import { registerPasswordGrant } from './password-grant.ts';
 import { createPresentedTokens } from './presented-tokens.ts';
 import { createProvider } from './provider.ts';
@@ -53,6 +56,7 @@ interface AuthDependencies {
   clients: readonly RegisteredClient[];
   db: Db;
   vault: Vault;
+  keys: KeyRing;
   revocations: Revocations;
   health: Health;
   logger: Logger;
@@ -60,25 +64,27 @@ interface AuthDependencies {
 }
 
 /** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
-export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
+export function createAuthApp(deps: AuthDependencies): Express {
   const { issuer, db, vault, revocations, logger } = deps;
   const accounts = createAccountStore(db);
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
-  const signingKeys = await loadSigningKeys(db, vault);
-  const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
+  const served = servedBy(deps.keys, (signingKeys) => {
+    const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
 
-  const provider = createProvider({
-    ...deps,
-    adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
-    signingKeys,
-    cookieKey: vault.derive('cookies').toString('base64url'),
-    accounts,
+    const provider = createProvider({
+      ...deps,
+      adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
+      signingKeys,
+      cookieKey: vault.derive('cookies').toString('base64url'),
+      accounts,
+    });
+    paceDeviceGrant(provider, deviceCodes);
+    if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
+    registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
+    provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
+    return provider;
   });
-  paceDeviceGrant(provider, deviceCodes);
-  if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
-  registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
-  provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
 
   const csrfSecret = vault.derive('csrf');
   const app = express();
@@ -96,11 +102,27 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
     }),
     accountOf: (identity: FederatedIdentity) => accountOfIdentity(db, identity),
   };
-  app.use(interactionRouter({ ...deps, provider: () => provider, accounts, csrfSecret, signInElsewhere }));
-  app.use(oauthEndpoints(provider));
+  app.use(
+    interactionRouter({ ...deps, provider: () => served().provider, accounts, csrfSecret, signInElsewhere }),
+  );
+  app.use(oauthEndpoints((req, res) => served().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
   return app;
+}
+
+/** The provider for the keys of the moment: oidc-provider knows the keys that it was made with, and is quickly made. */
+function servedBy(ring: KeyRing, make: (keys: readonly JWK[]) => Provider) {
+  const serve = (keys: readonly JWK[]) => {
+    const provider = make(keys);
+    return { keys, provider, answer: provider.callback() };
+  };
+  let served = serve(ring.current());
+  return () => {
+    const keys = ring.current();
+    if (keys !== served.keys) served = serve(keys);
+    return served;
+  };
 }
 
 /** What the authorization server may share with services in the same process. */
@@ -141,10 +163,20 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
   );
   opening.defer(() => expiry.stop());
 
+  const vault = createVault(config.ENCRYPTION_KEY);
+  const keys = await openKeyRing({
+    db,
+    vault,
+    logger,
+    rotationDays: config.KEY_ROTATION_DAYS,
+    publishSeconds: config.KEY_PUBLISH_SECONDS,
+  });
+  opening.defer(() => keys.close());
+
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
-  const app = await createAuthApp({
+  const app = createAuthApp({
     issuer,
     allowPasswordGrant,
     federation,
@@ -153,7 +185,8 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
       ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
     ],
     db,
-    vault: createVault(config.ENCRYPTION_KEY),
+    vault,
+    keys,
     revocations,
     health,
     logger,

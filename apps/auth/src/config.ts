@@ -17,6 +17,8 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
+  KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
+  KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
   ...federationVariables,
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;
@@ -31,6 +33,10 @@ const demoSecrets: readonly string[] = [
 export const AuthProcessConfigSchema = refineForProduction(
   AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true }),
 ).superRefine((config, context) => {
+  // Services fetch the key set once a minute, give or take a tenth.
+  if (config.NODE_ENV === 'production' && config.KEY_PUBLISH_SECONDS < 70) {
+    context.addIssue({ code: 'custom', path: ['KEY_PUBLISH_SECONDS'], message: 'must be at least 70' });
+  }
   for (const name of ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET'] as const) {
     if (config.NODE_ENV === 'production' && demoSecrets.includes(config[name])) {
       context.addIssue({ code: 'custom', path: [name], message: 'is the public one of the demo' });

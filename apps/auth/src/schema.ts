@@ -68,12 +68,14 @@ export const records = schema.table(
   ],
 );
 
-/** The keys that sign tokens; the private part is sealed. */
+/** The keys that sign tokens; the private part is sealed, and empty once the key is removed. */
 export const signingKeys = schema.table('signing_keys', {
   kid: text('kid').primaryKey(),
   publicJwk: jsonb('public_jwk').notNull(),
   sealedPrivateJwk: text('sealed_private_jwk').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
+  signsFrom: moment('signs_from').notNull().defaultNow(),
+  removedAt: moment('removed_at'),
 });
 
 /** The outbox of the denylist, and the authority on what is revoked. */

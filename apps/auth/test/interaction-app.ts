@@ -9,6 +9,7 @@ import { createAccountStore } from '../src/accounts.ts';
 import { createAuthApp } from '../src/app.ts';
 import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
+import { openKeyRing } from '../src/key-ring.ts';
 import { createRevocations } from '../src/revocation.ts';
 import { createVault } from '../src/vault.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
@@ -57,12 +58,16 @@ export async function startInteractionApp(t: TestContext, db: Db) {
   const logger = createLogger({ name: 'auth', level: 'info' }, { write: (line) => void log.push(line) });
   const revocations = createRevocations({ db, denylist: createMemoryDenylist(), logger });
   t.after(() => revocations.close());
-  const app = await createAuthApp({
+  const vault = createVault(encryptionKey);
+  const keys = await openKeyRing({ db, vault, logger, rotationDays: 90, publishSeconds: 90 });
+  t.after(() => keys.close());
+  const app = createAuthApp({
     issuer,
     allowPasswordGrant: false,
     clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
     db,
-    vault: createVault(encryptionKey),
+    vault,
+    keys,
     revocations,
     health: createHealth({}, logger),
     logger,
