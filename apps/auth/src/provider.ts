@@ -151,11 +151,16 @@ function refreshTokenLifetime({ oidc }: KoaContextWithOIDC): number {
   return Math.max(1, Math.min(left, lifetimes.unusedRefreshToken));
 }
 
-// A session can outlast its account: then somebody else has to sign in.
+// A session can outlast its account: then somebody else has to sign in. And a device was never here: what was allowed
+// to one says nothing of the next (RFC 8628, 5.4).
 function signInPolicy() {
   const policy = interactionPolicy.base();
+  const isDevice = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.deviceCode && !oidc.result?.consent);
   const isGone = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.session?.accountId && !oidc.account);
   policy.get('login')?.checks.add(new interactionPolicy.Check('no_account', 'the account is gone', isGone));
+  policy
+    .get('consent')
+    ?.checks.add(new interactionPolicy.Check('device', 'devices ask every time', isDevice));
   return policy;
 }
 

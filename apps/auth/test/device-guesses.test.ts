@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import type { Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
+import { deleteExpiredDeviceCodes } from '../src/device-codes.ts';
 import { allowDevice, confirm, enterCode, poll, requestCode } from './device-flow.ts';
 import { issuer, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
@@ -90,6 +91,39 @@ suite('guessing user codes', () => {
     assertTooMany(await enterCode(auth.browser(), 'ZZZZ-ZZZZ'));
     // The question was answered in time, but this address may try no code any more, not even that one.
     assertTooMany(await browser.submit(question, {}, { button: 'Continue' }));
+  });
+
+  test('A30 a code that was used is a wrong one', async () => {
+    const code = await requestCode(auth);
+    const browser = auth.browser();
+    await browser.submit(await enterCode(browser, code.user_code), {}, { button: 'This is not my device' });
+    for (let round = 0; round < 10; round += 1)
+      assert.equal((await enterCode(auth.browser(), code.user_code)).status, 400);
+    assertTooMany(await enterCode(auth.browser(), code.user_code));
+  });
+
+  test('what is over is deleted, and a code outlives its end long enough to be called expired', async () => {
+    const [over, expired] = [await requestCode(auth), await requestCode(auth)];
+    await enterCode(auth.browser(), over.user_code);
+    const count = async (table: string): Promise<number> => {
+      const { rows } = (await auth.db.execute(
+        sql`select count(*)::int n from auth.${sql.identifier(table)}`,
+      )) as unknown as { rows: { n: number }[] };
+      return rows[0]?.n ?? 0;
+    };
+    await auth.db.execute(sql`update auth.device_codes set expires_at = now() - interval '601 seconds'`);
+    await requestCode(auth);
+    await poll(auth, expired.device_code);
+    await auth.db.execute(
+      sql`update auth.device_codes set expires_at = now() - interval '1 second' where polled_at > now() - interval '5 seconds'`,
+    );
+    const guesses = await count('code_guesses');
+    await deleteExpiredDeviceCodes(auth.db);
+    assert.equal(await count('device_codes'), 2);
+    assert.equal(await count('code_guesses'), guesses);
+    await auth.db.execute(sql`update auth.code_guesses set expires_at = now() - interval '1 second'`);
+    await deleteExpiredDeviceCodes(auth.db);
+    assert.equal(await count('code_guesses'), 0);
   });
 
   test('the limit is forgotten when its time is over', async () => {

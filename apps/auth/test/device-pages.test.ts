@@ -166,6 +166,11 @@ suite('pages of the device grant', () => {
     for (const page of [question, login, consent, connected]) assert.doesNotMatch(page.text, /<script|<img/);
     assert.equal(await ask('native'), 'invalid_grant');
     assert.equal(await ask('hostile'), undefined, 'it has its tokens');
+
+    const another = await post('/device/authorize', { client_id: 'hostile', scope: 'items:read' });
+    const again = await enterCode(browser, another.user_code);
+    const asked = await browser.submit(again, {}, { button: 'Continue' });
+    assert.match(asked.text, /<h1>Allow <bdi>&quot;/, 'consent to one device is none to the next');
   });
 
   test('a database that is away is a page with 503 and Retry-After', async (t) => {
