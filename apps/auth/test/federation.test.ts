@@ -148,8 +148,25 @@ describe('signing in at another provider', () => {
     assert.equal((await whoIs(auth.browser())).email_verified, false);
   });
 
+  test('the same subject at another provider is somebody else', async () => {
+    provider.person = person();
+    const [theirs] = await auth.db.select().from(accounts).where(eq(accounts.username, 'bob'));
+    await auth.db
+      .insert(federatedIdentities)
+      .values({ issuer: 'https://other.example', subject: provider.person.sub, accountId: theirs?.id ?? '' });
+    assert.notEqual((await whoIs(auth.browser())).sub, theirs?.id);
+  });
+
   test('ten first sign-ins at once make one account', async () => {
     provider.person = person();
+    const all = Promise.withResolvers<'as usual'>();
+    let waiting = 0;
+    provider.answerWith((path) => {
+      if (path !== '/me') return 'as usual';
+      waiting += 1;
+      if (waiting === 10) all.resolve('as usual');
+      return all.promise;
+    });
     const subjects = await Promise.all(
       Array.from({ length: 10 }, async () => (await whoIs(auth.browser())).sub),
     );
@@ -211,14 +228,17 @@ describe('signing in at another provider', () => {
 
   test('A40 the way out begins with a link of our own page, of this very interaction', async () => {
     const browser = auth.browser();
-    const link = linkOf(await signInPage(browser));
+    const page = await signInPage(browser);
+    const link = linkOf(page);
     const otherLink = linkOf(await signInPage(auth.browser()));
     const token = (address: string) => new URL(address).searchParams.get('csrf') ?? '';
-    const form = (await signInPage(browser)).forms[0]?.fields.csrf ?? '';
+    const form = page.forms[0]?.fields.csrf ?? '';
     for (const forged of ['', token(otherLink), form]) {
-      const page = await browser.open(link.replace(token(link), forged), fromOwnPage);
-      assert.equal(page.status, 403);
+      const refused = await browser.open(link.replace(token(link), forged), fromOwnPage);
+      assert.equal(refused.status, 403);
     }
+    const abused = await browser.submit(page, { csrf: token(link), username: 'alice', password: 'x' });
+    assert.equal(abused.status, 403);
     const crossSite = await browser.open(link, { headers: { 'sec-fetch-site': 'cross-site' } });
     assert.equal(crossSite.status, 403);
     assert.equal((await auth.browser().open(link, fromOwnPage)).status, 400);
@@ -253,6 +273,18 @@ describe('signing in at another provider', () => {
     const replayed = await browser.open(answer.href);
     assert.equal(replayed.status, 400);
     assert.match(replayed.text, /used already/);
+  });
+
+  test('an answer that comes too late signs nobody in', async () => {
+    const browser = auth.browser();
+    const answer = await answerFor(browser, await signInPage(browser));
+    await auth.db
+      .update(records)
+      .set({ expiresAt: new Date(Date.now() - 1_000) })
+      .where(eq(records.model, 'FederationAttempt'));
+    const page = await browser.open(answer.href);
+    assert.equal(page.status, 400);
+    assert.match(page.text, /took too long/);
   });
 
   test('A11 A43 an answer is of no use in another browser, and stays good in its own', async () => {
@@ -417,6 +449,17 @@ describe('a provider that is not there', () => {
       assert.ok((await signIn(auth.browser())).searchParams.has('code'));
     }
     provider.answerWith(() => 'as usual');
+    for (const metadata of [
+      { issuer: 'https://evil.example' },
+      { authorization_endpoint: 'http://evil.example/authorize' },
+      { authorization_endpoint: 'javascript:alert(1)' },
+    ]) {
+      provider.metadata = metadata;
+      const page = await browser.open(await link(), fromOwnPage);
+      assert.equal(page.status, 503);
+      assert.doesNotMatch(page.text, /evil|javascript/);
+    }
+    provider.metadata = {};
     const there = await browser.open(await link(), fromOwnPage);
     assert.equal(there.status, 303);
     const asked = provider.requests.length;

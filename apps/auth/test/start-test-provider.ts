@@ -12,6 +12,8 @@ export interface Person {
   email_verified?: boolean;
 }
 
+type How = 'as usual' | 'never' | number;
+
 export type TestProvider = Awaited<ReturnType<typeof startTestProvider>>;
 
 export const providerClient = {
@@ -26,12 +28,12 @@ export async function startTestProvider(metadata: Partial<ClientMetadata> = {}) 
   const people = new Map<string, Person>();
   const requests: string[] = [];
 
-  let answer = (_path: string): 'as usual' | 'never' | number => 'as usual';
+  let answer = (_path: string): How | Promise<How> => 'as usual';
   let provider: Provider | undefined;
-  const listening = await listenApp((req, res) => {
+  const listening = await listenApp(async (req, res) => {
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
     requests.push(path);
-    const how = answer(path);
+    const how = await answer(path);
     if (how === 'never') return;
     if (typeof how === 'number') return void res.writeHead(how).end();
     if (path.startsWith('/interaction/')) return void signIn();
@@ -58,6 +60,8 @@ export async function startTestProvider(metadata: Partial<ClientMetadata> = {}) 
     change: undefined as ((claims: JWTPayload) => JWTPayload) | undefined,
     /** What signs ID tokens instead of the published key. */
     signingKey: undefined as CryptoKey | undefined,
+    /** What it says about itself, beside the truth. */
+    metadata: {} as Record<string, unknown>,
     /** How each path is answered. */
     answerWith(how: typeof answer) {
       answer = how;
@@ -95,6 +99,7 @@ export async function startTestProvider(metadata: Partial<ClientMetadata> = {}) 
   });
   provider.use(async (ctx, next) => {
     await next();
+    if (ctx.path.startsWith('/.well-known/')) Object.assign(ctx.body as object, knobs.metadata);
     const body = ctx.body as { id_token?: string } | undefined;
     if (ctx.path !== '/token' || !body?.id_token || !(knobs.change || knobs.signingKey)) return;
     const claims = decodeJwt(body.id_token);
