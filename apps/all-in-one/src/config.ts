@@ -1,4 +1,4 @@
-import { AuthConfigSchema, federationVariables } from '@gatehouse/auth';
+import { AuthConfigSchema, federationVariables, keyVariables } from '@gatehouse/auth';
 import { FlagSchema, PortSchema, ProcessConfigSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
@@ -24,5 +24,6 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   /** Made at each start unless given: both who use it run in this process. */
   ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
   ...federationVariables,
+  ...keyVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;

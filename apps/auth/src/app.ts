@@ -45,7 +45,7 @@ import { registerTokenExchange } from './token-exchange.ts';
 import { acceptIssuedTokens, createIsLive } from './token-status.ts';
 import { createVault, type Vault } from './vault.ts';
 
-export { type AuthConfig, AuthConfigSchema } from './config.ts';
+export { type AuthConfig, AuthConfigSchema, keyVariables } from './config.ts';
 export { demoLogins } from './demo.ts';
 export { federationVariables } from './federation-settings.ts';
 

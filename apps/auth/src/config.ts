@@ -4,6 +4,12 @@ import { federationVariables } from './federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
 
+/** How old the newest signing key gets, and how long a new one is known before it signs. */
+export const keyVariables = {
+  KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
+  KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
+};
+
 /** What the authorization server reads from its environment; no secret has a default. */
 export const AuthConfigSchema = ProcessConfigSchema.extend({
   // The protocol's paths stand at the root, so the issuer is an origin.
@@ -17,8 +23,7 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
-  KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
-  KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
+  ...keyVariables,
   ...federationVariables,
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;

@@ -1,6 +1,6 @@
 import { ConfigError, createLogger, loadConfig, openDatabase } from '@gatehouse/service-kit';
 import { AuthConfigSchema } from './config.ts';
-import { listKeys, removeKey, rotateKeys } from './keys.ts';
+import { listKeys, loadSigningKeys, removeKey, rotateKeys } from './keys.ts';
 import { createVault } from './vault.ts';
 
 const usage = 'usage: keys list | rotate | remove <kid>';
@@ -22,6 +22,8 @@ async function run([command, kid, ...rest]: string[]): Promise<void> {
   const database = await openDatabase({ url: config.DATABASE_URL }, { name: 'auth', migrations, logger });
   const vault = createVault(config.ENCRYPTION_KEY);
   try {
+    // A key sealed with another secret would stop every process.
+    await loadSigningKeys(database.db, vault);
     if (command === 'rotate') {
       await rotateKeys(database.db, vault, { publishSeconds: config.KEY_PUBLISH_SECONDS });
     }
