@@ -17,7 +17,6 @@ import {
   serve,
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
-import type { JWK } from 'jose';
 import type { Provider } from 'oidc-provider';
 import { createAccountStore } from './accounts.ts';
 import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
@@ -34,8 +33,9 @@ import { type FederationSettings, federationSettings } from './federation-settin
 import { securityHeaders, speakAsIssuer } from './headers.ts';
 import { interactionRouter } from './interaction.ts';
 import { createIssuedTokenReader } from './issued-token.ts';
-import { type KeyRing, openKeyRing } from './key-ring.ts';
+import { type KeyRing, openKeyRing, type ServedKeys } from './key-ring.ts';
 import { publicPart } from './keys.ts';
+import { publishOnly } from './mend-provider.ts';
 import { registerPasswordGrant } from './password-grant.ts';
 import { createPresentedTokens } from './presented-tokens.ts';
 import { createProvider } from './provider.ts';
@@ -69,13 +69,13 @@ export function createAuthApp(deps: AuthDependencies): Express {
   const accounts = createAccountStore(db);
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
-  const served = servedBy(deps.keys, (signingKeys) => {
-    const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
+  const served = servedBy(deps.keys, ({ published, remembered }) => {
+    const readIssuedToken = createIssuedTokenReader(issuer, published.map(publicPart));
 
     const provider = createProvider({
       ...deps,
       adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
-      signingKeys,
+      signingKeys: [...published, ...remembered],
       cookieKey: vault.derive('cookies').toString('base64url'),
       accounts,
     });
@@ -83,6 +83,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
     if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
     registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
     provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
+    publishOnly(provider, published);
     return provider;
   });
 
@@ -112,8 +113,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
 }
 
 /** The provider for the keys of the moment: oidc-provider knows the keys that it was made with, and is quickly made. */
-function servedBy(ring: KeyRing, make: (keys: readonly JWK[]) => Provider) {
-  const serve = (keys: readonly JWK[]) => {
+function servedBy(ring: KeyRing, make: (keys: ServedKeys) => Provider) {
+  const serve = (keys: ServedKeys) => {
     const provider = make(keys);
     return { keys, provider, answer: provider.callback() };
   };

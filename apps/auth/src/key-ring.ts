@@ -4,10 +4,18 @@ import { isDue, type KnownKeys, openKey, readKeys, retire, rotateKeys, stagesAt 
 import { repeat } from './repeat.ts';
 import type { Vault } from './vault.ts';
 
-/** The keys that tokens are signed with at this moment, the same in every process on one database. */
+/** The keys of one moment, with their private parts. */
+export interface ServedKeys {
+  /** The signing one first. */
+  published: readonly JWK[];
+  /** No longer published: what they signed is worth nothing but as a hint who was signed in. */
+  remembered: readonly JWK[];
+}
+
+/** The keys that tokens are signed with, the same in every process on one database. */
 export interface KeyRing {
-  /** All that are published, the signing one first: the same array until they change. */
-  current(): readonly JWK[];
+  /** The same object until the keys change. */
+  current(): ServedKeys;
   close(): Promise<void>;
 }
 
@@ -29,7 +37,7 @@ export async function openKeyRing({
 }): Promise<KeyRing> {
   let opened = new Map<string, JWK>();
   let known = remember(await readKeys(db, vault));
-  let served: { kids: string; keys: readonly JWK[] } | undefined;
+  let served: { name: string; keys: ServedKeys } | undefined;
 
   function remember(read: KnownKeys): KnownKeys {
     opened = new Map(read.rows.map((row) => [row.kid, opened.get(row.kid) ?? openKey(row, vault)]));
@@ -41,8 +49,8 @@ export async function openKeyRing({
 
   async function poll() {
     known = remember(await readKeys(db, vault));
-    for (const { row, stage } of stages()) {
-      if (stage !== 'removed') continue;
+    for (const { row, isOver } of stages()) {
+      if (!isOver) continue;
       await retire(db, row.kid);
       logger.info({ kid: row.kid }, 'a retired signing key is gone');
     }
@@ -54,10 +62,14 @@ export async function openKeyRing({
   const polling = repeat(pollMs, 'signing keys', poll, logger);
   return {
     current() {
-      const rows = stages().flatMap(({ row, stage }) => (stage === 'removed' ? [] : [row]));
-      const kids = rows.map(({ kid }) => kid).join(' ');
-      if (served?.kids !== kids) {
-        served = { kids, keys: rows.flatMap(({ kid }) => opened.get(kid) ?? []) };
+      const states = stages().filter(({ isOver }) => !isOver);
+      const name = states.map(({ row, stage }) => `${row.kid} ${stage === 'removed'}`).join();
+      if (served?.name !== name) {
+        const keysOf = (isRemoved: boolean) =>
+          states.flatMap(({ row, stage }) =>
+            (stage === 'removed') === isRemoved ? (opened.get(row.kid) ?? []) : [],
+          );
+        served = { name, keys: { published: keysOf(false), remembered: keysOf(true) } };
       }
       return served.keys;
     },

@@ -5,7 +5,7 @@ import { signingKeys } from './schema.ts';
 import { lifetimes } from './scopes.ts';
 import type { Vault } from './vault.ts';
 
-/** Published before it signs; signing; published until its last token has died; gone. */
+/** Published before it signs; signing; published until its last token has died; published no more. */
 export type KeyStage = 'published' | 'signing' | 'retired' | 'removed';
 
 export interface KeyRow {
@@ -26,20 +26,29 @@ type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0];
 // What services allow clocks to differ, and as much again for a process that learns late.
 const marginSeconds = 2 * 60;
 const retiredMs = (Math.max(lifetimes.accessToken, lifetimes.idToken) + marginSeconds) * 1000;
+// An expired ID token still tells whom a client signs out (OpenID Connect RP-Initiated Logout, 2).
+const rememberedMs = lifetimes.session * 1000;
+
+interface KeyState {
+  row: KeyRow;
+  stage: KeyStage;
+  /** Nothing that it signed has any use. */
+  isOver: boolean;
+}
 
 /** Where each key stands at `now`: a matter of time alone, so that all processes agree without talking. The signing one is first. */
-export function stagesAt(now: number, rows: readonly KeyRow[]): { row: KeyRow; stage: KeyStage }[] {
+export function stagesAt(now: number, rows: readonly KeyRow[]): KeyState[] {
   const newestFirst = rows.toSorted((one, other) => other.signsFrom.getTime() - one.signsFrom.getTime());
   const started = newestFirst.findIndex(({ signsFrom }) => signsFrom.getTime() <= now);
   const signing = started === -1 ? newestFirst.length - 1 : started;
-  const stageOf = (index: number): KeyStage => {
-    if (index === signing) return 'signing';
-    if (index < signing) return 'published';
-    const replacedAt = newestFirst[index - 1]?.signsFrom.getTime() ?? now;
-    return replacedAt + retiredMs <= now ? 'removed' : 'retired';
+  const stateOf = (row: KeyRow, index: number): KeyState => {
+    if (index <= signing) return { row, stage: index < signing ? 'published' : 'signing', isOver: false };
+    const sinceReplaced = now - (newestFirst[index - 1]?.signsFrom.getTime() ?? now);
+    const stage = sinceReplaced >= retiredMs ? 'removed' : 'retired';
+    return { row, stage, isOver: sinceReplaced >= rememberedMs };
   };
   return newestFirst
-    .map((row, index) => ({ row, stage: stageOf(index) }))
+    .map(stateOf)
     .sort((one, other) => Number(other.stage === 'signing') - Number(one.stage === 'signing'));
 }
 

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
+import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { deviceGrant, isClientSecret } from './clients.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
@@ -58,6 +59,17 @@ function logRefusals(provider: Provider, logger: Logger): void {
   events.on('server_error', (ctx, err) => log(err, ctx));
   // Koa's own event, for what failed outside an endpoint; it has its arguments the other way round.
   events.on('error', log);
+}
+
+/** Leaves the other keys of the provider, which it only verifies hints with, out of the key set. */
+export function publishOnly(provider: Provider, keys: readonly JWK[]): void {
+  const kids = keys.map(({ kid }) => kid);
+  provider.use(async (ctx, next) => {
+    await next();
+    const keySet = ctx.body as { keys: JWK[] } | undefined;
+    if (ctx.oidc?.route !== 'jwks' || !keySet?.keys) return;
+    ctx.body = { keys: keySet.keys.filter(({ kid }) => kids.includes(kid)) };
+  });
 }
 
 type Next = () => Promise<void>;

@@ -60,6 +60,7 @@ suite('signing keys', () => {
 
   test('R13 a key is published first, signs next, is published on, and goes when its last token has died', async (t) => {
     const auth = await start(t);
+    const { accessToken } = await auth.signedIn();
     const [oldKid] = await kidsOf(auth);
     const newKid = await rotateKeys(auth.db, vault, { publishSeconds: 3600 });
     assert.equal(await rotateKeys(auth.db, vault, { publishSeconds: 3600 }), newKid, 'one at a time');
@@ -77,8 +78,27 @@ suite('signing keys', () => {
     await later(auth, 60);
     await eventually(async () => (await kidsOf(auth)).length === 1);
     assert.deepEqual(await kidsOf(auth), [newKid]);
-    await eventually(async () => (await privateParts(auth)) === 1);
+    assert.equal(await auth.isActive(accessToken, demoWeb), false);
     assert.deepEqual(await stages(auth), { [String(oldKid)]: 'removed', [String(newKid)]: 'signing' });
+  });
+
+  test('R13 an ID token of a key that went of age is taken as a hint for a session’s life, of a leaked one never', async (t) => {
+    const auth = await start(t);
+    const { idToken } = await auth.signedIn();
+    const hinted = async () => (await auth.send(`/logout?id_token_hint=${idToken}`)).status;
+    const [oldKid] = await kidsOf(auth);
+    await rotateKeys(auth.db, vault, { publishSeconds: 0.001 });
+    await later(auth, 8 * 60);
+    await eventually(async () => !(await kidsOf(auth)).includes(oldKid));
+    assert.equal(await hinted(), 200);
+    await later(auth, 14 * 24 * 60 * 60);
+    await eventually(async () => (await privateParts(auth)) === 1);
+    assert.equal(await hinted(), 400);
+
+    const other = (await auth.signedIn('bob')).idToken;
+    await removeKey(auth.db, vault, kidOf(other));
+    await eventually(async () => !(await kidsOf(auth)).includes(kidOf(other)));
+    assert.equal((await auth.send(`/logout?id_token_hint=${other}`)).status, 400);
   });
 
   test('R13 a key of the set age is followed by another by itself', async (t) => {
