@@ -38,8 +38,24 @@ suite('the device grant at two servers on one PostgreSQL', realServer('postgres'
     }
   });
 
+  test('two who confirm one code at once, each at a server, do not share a device', async () => {
+    for (let round = 0; round < 6; round += 1) {
+      const { user_code } = await requestCode(servers[0]);
+      const people = await atOnce(2, async (server) => {
+        const browser = server.browser();
+        return { browser, question: await enterCode(browser, user_code) };
+      });
+      const pages = await Promise.all(
+        people.map(({ browser, question }) => browser.submit(question, {}, { button: 'Continue' })),
+      );
+      assert.deepEqual(pages.map(({ status }) => status).sort(), [200, 400]);
+    }
+  });
+
   test('A30 both count the same wrong codes', async () => {
-    const pages = await atOnce(30, (server) => enterCode(server.browser(), 'ZZZZ-ZZZZ'));
+    const pages = await atOnce(30, (server) =>
+      enterCode(server.browser(), 'ZZZZ-ZZZZ', { 'x-forwarded-for': '203.0.113.7' }),
+    );
     assert.equal(pages.filter(({ status }) => status === 400).length, 10);
     assert.equal(pages.filter(({ status }) => status === 429).length, 20);
   });
