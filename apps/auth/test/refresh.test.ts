@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
-import { authorizeUrl, demoWeb, explorer, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { createAdapterFactory } from '../src/adapter.ts';
+import { createPresentedTokens } from '../src/presented-tokens.ts';
+import type { Revocations } from '../src/revocation.ts';
+import { createVault } from '../src/vault.ts';
+import {
+  authorizeUrl,
+  demoWeb,
+  encryptionKey,
+  explorer,
+  startTestAuth,
+  type TestAuth,
+} from './start-test-auth.ts';
 
 const day = 24 * 60 * 60 * 1000;
 
@@ -99,6 +110,20 @@ suite('refresh', () => {
     const { body } = await auth.refresh(refreshToken);
     await auth.post('/revoke', { token: body.refresh_token }, demoWeb);
     assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
+  });
+
+  test('A23 a successor that comes after its family has ended is not stored', async () => {
+    const vault = createVault(encryptionKey);
+    const revocations = { revoke: async () => {}, isRevoked: async () => false } as unknown as Revocations;
+    const presented = createPresentedTokens();
+    const store = createAdapterFactory({ db: auth.db, vault, revocations, presented });
+    const tokens = store('RefreshToken');
+    const late = { grantId: 'ended', rotations: 1 };
+    await assert.rejects(tokens.upsert('late', late, 60), { error: 'invalid_grant' });
+    assert.equal(await tokens.find('late'), undefined);
+    await store('Grant').upsert('ended', {}, 60);
+    await tokens.upsert('late', late, 60);
+    assert.deepEqual(await tokens.find('late'), late);
   });
 
   test('A24 another client that repeats it within the grace gets nothing and ends nothing', async () => {
