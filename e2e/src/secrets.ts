@@ -10,6 +10,8 @@ const secretFields = new Set([
   'token',
   'code',
   'code_verifier',
+  'device_code',
+  'user_code',
   'client_secret',
   'password',
 ]);

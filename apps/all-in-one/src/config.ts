@@ -1,4 +1,4 @@
-import { AuthConfigSchema } from '@gatehouse/auth';
+import { AuthConfigSchema, federationVariables, keyVariables } from '@gatehouse/auth';
 import {
   FlagSchema,
   PortSchema,
@@ -29,5 +29,7 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   ENCRYPTION_KEY: AuthConfigSchema.shape.ENCRYPTION_KEY.optional(),
   /** Made at each start unless given: both who use it run in this process. */
   ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
+  ...federationVariables,
+  ...keyVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;

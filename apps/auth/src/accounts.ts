@@ -10,7 +10,10 @@ export interface Account {
   id: string;
   username: string;
   displayName: string;
-  email: string;
+  /** Undefined when nobody told it. */
+  email?: string;
+  /** Somebody has seen to it that the address is this person's. */
+  emailVerified?: true;
   roles: string[];
   disabled: boolean;
 }
@@ -90,8 +93,16 @@ export function createAccountStore(db: Db): AccountStore {
 }
 
 function toAccount(row: typeof accounts.$inferSelect): Account {
-  const { id, username, displayName, email, roles, disabledAt } = row;
-  return { id, username, displayName, email, roles, disabled: disabledAt !== null };
+  const { id, username, displayName, email, emailVerified, roles, disabledAt } = row;
+  return {
+    id,
+    username,
+    displayName,
+    ...(email !== null && { email }),
+    ...(emailVerified && { emailVerified }),
+    roles,
+    disabled: disabledAt !== null,
+  };
 }
 
 // RFC 8265, 3.3: one spelling for each name, whatever the keyboard made of it.

@@ -1,7 +1,8 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, lt, or } from 'drizzle-orm';
+import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import type { PresentedTokens } from './presented-tokens.ts';
+import { answerWith, graceMs, newRefreshToken } from './refresh-grace.ts';
 import type { Revocations } from './revocation.ts';
 import { records } from './schema.ts';
 import { orUnavailable } from './unavailable.ts';
@@ -24,11 +25,16 @@ export function createAdapterFactory(deps: AdapterDependencies): AdapterFactory 
   return (model) => unavailableWhenFailing(createAdapter(model, deps));
 }
 
+const successorContext = (idHash: string) => `successor ${idHash}`;
+
 function createAdapter(model: string, { db, vault, revocations, presented }: AdapterDependencies): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
+  const isRefreshToken = model === 'RefreshToken';
   const hashId = (id: string) => vault.hash(id, model);
   const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
   const hashUid = (uid: string) => vault.hash(uid, `${model} uid`);
+  const isGrant = (grantId: string) =>
+    and(eq(records.model, 'Grant'), eq(records.idHash, vault.hash(grantId, 'Grant')));
   const withId = (id: string) => and(eq(records.model, model), eq(records.idHash, hashId(id)));
 
   function open({ idHash, payload, consumedAt }: Row): AdapterPayload {
@@ -36,9 +42,49 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     return consumedAt ? { ...opened, consumed: Math.floor(consumedAt.getTime() / 1000) } : opened;
   }
 
-  async function find(id: string): Promise<AdapterPayload | undefined> {
+  async function findRow(id: string): Promise<Row | undefined> {
     const [row] = await db.select().from(records).where(withId(id));
+    return row;
+  }
+
+  async function find(id: string): Promise<AdapterPayload | undefined> {
+    const row = await findRow(id);
     return row && open(row);
+  }
+
+  /** What has replaced this refresh token, if that was moments ago and nobody has used it since. */
+  async function unusedSuccessor({ idHash, consumedAt, successor }: Row): Promise<string | undefined> {
+    if (!successor || !consumedAt || Date.now() - consumedAt.getTime() >= graceMs) return undefined;
+    const id = vault.open(successor, successorContext(idHash));
+    // It is missing when a process died before storing it, or has not come to that yet.
+    return (await findRow(id))?.consumedAt ? undefined : id;
+  }
+
+  async function endGrant(grantId: string): Promise<void> {
+    await revocations.revoke({ gid: grantId }, async (tx) => {
+      // The grant first: whoever is storing a refresh token of it is waited for, or finds it gone.
+      await tx.delete(records).where(isGrant(grantId));
+      await tx.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
+    });
+  }
+
+  /** This row, for as long as its grant lives; no row afterwards. */
+  function whileGranted(row: typeof records.$inferInsert, grantId: string) {
+    const text = (value: string | null | undefined) => sql`${value ?? null}::text`;
+    return db
+      .select({
+        model: text(row.model).as('model'),
+        idHash: text(row.idHash).as('id_hash'),
+        grantHash: text(row.grantHash).as('grant_hash'),
+        uidHash: text(row.uidHash).as('uid_hash'),
+        payload: text(row.payload).as('payload'),
+        consumedAt: sql`null::timestamptz`.as('consumed_at'),
+        successor: text(null).as('successor'),
+        expiresAt: sql`${row.expiresAt?.toISOString() ?? null}::timestamptz`.as('expires_at'),
+      })
+      .from(records)
+      .where(isGrant(grantId))
+      .for('key share');
   }
 
   return {
@@ -51,10 +97,17 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
         uidHash: payload.uid ? hashUid(payload.uid) : null,
         expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
       };
-      await db
-        .insert(records)
-        .values({ model, idHash, ...state })
-        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state });
+      const row = { model, idHash, ...state };
+      const insert = db.insert(records);
+      const { grantId, rotations } = payload;
+      // A successor that comes too late would put life into a family that has ended.
+      const stored = await (grantId && rotations
+        ? insert.select(whileGranted(row, grantId))
+        : insert.values(row)
+      )
+        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state })
+        .returning({ model: records.model });
+      if (stored.length === 0) throw new errors.InvalidGrant('the grant has ended');
     },
 
     async find(id) {
@@ -70,24 +123,30 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
     },
 
     async findByUserCode() {
-      // The device grant is off.
+      // Kept elsewhere: device-codes.ts.
       return undefined;
     },
 
     async consume(id) {
+      const successor = isRefreshToken ? newRefreshToken() : undefined;
       const won = await db
         .update(records)
-        .set({ consumedAt: new Date() })
+        .set({
+          consumedAt: new Date(),
+          successor: successor === undefined ? null : vault.seal(successor, successorContext(hashId(id))),
+        })
         .where(and(withId(id), isNull(records.consumedAt)))
         .returning({ model: records.model });
-      if (won.length > 0) return;
-      // Somebody was faster. Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
-      const grantId = (await find(id))?.grantId;
-      if (grantId) {
-        const ofGrant = eq(records.grantHash, hashGrant(grantId));
-        const grant = eq(records.idHash, vault.hash(grantId, 'Grant'));
-        await revocations.revoke({ gid: grantId }, (tx) => tx.delete(records).where(or(ofGrant, grant)));
+      if (won.length > 0) {
+        if (successor !== undefined) answerWith(successor);
+        return;
       }
+      const row = await findRow(id);
+      const repeated = row && (await unusedSuccessor(row));
+      if (repeated !== undefined) return answerWith(repeated);
+      // Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
+      const grantId = row && open(row).grantId;
+      if (grantId) await endGrant(grantId);
       throw new errors.InvalidGrant('already used');
     },
 

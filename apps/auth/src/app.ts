@@ -17,16 +17,25 @@ import {
   serve,
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
+import type { Provider } from 'oidc-provider';
 import { type AccountStore, createAccountStore } from './accounts.ts';
 import { createAdapterFactory, deleteExpiredRecords } from './adapter.ts';
 import { type RegisteredClient, systemClients } from './clients.ts';
 import type { AuthConfig } from './config.ts';
 import { demoClients, demoLogins } from './demo.ts';
+import { createDeviceCodes, deleteExpiredDeviceCodes } from './device-codes.ts';
+import { paceDeviceGrant, withUserCodes } from './device-grant.ts';
 import { oauthEndpoints } from './endpoints.ts';
+import { accountOfIdentity } from './federated-accounts.ts';
+import { createFederation, type FederatedIdentity, federationCallback } from './federation.ts';
+import { createFederationAttempts } from './federation-attempts.ts';
+import { type FederationSettings, federationSettings } from './federation-settings.ts';
 import { securityHeaders, speakAsIssuer } from './headers.ts';
 import { interactionRouter } from './interaction.ts';
 import { createIssuedTokenReader } from './issued-token.ts';
-import { loadSigningKeys, publicPart } from './keys.ts';
+import { type KeyRing, openKeyRing, type ServedKeys } from './key-ring.ts';
+import { publicPart } from './keys.ts';
+import { publishOnly } from './mend-provider.ts';
 import { registerPasswordGrant } from './password-grant.ts';
 import { createPresentedTokens } from './presented-tokens.ts';
 import { createProvider } from './provider.ts';
@@ -36,16 +45,19 @@ import { registerTokenExchange } from './token-exchange.ts';
 import { acceptIssuedTokens, createIsLive } from './token-status.ts';
 import { createVault, type Vault } from './vault.ts';
 
-export { type AuthConfig, AuthConfigSchema } from './config.ts';
+export { type AuthConfig, AuthConfigSchema, keyVariables } from './config.ts';
 export { demoLogins } from './demo.ts';
+export { federationVariables } from './federation-settings.ts';
 
 interface AuthDependencies {
   issuer: string;
   allowPasswordGrant: boolean;
+  federation?: FederationSettings | undefined;
   clients: readonly RegisteredClient[];
   db: Db;
   accounts: AccountStore;
   vault: Vault;
+  keys: KeyRing;
   revocations: Revocations;
   health: Health;
   logger: Logger;
@@ -53,21 +65,26 @@ interface AuthDependencies {
 }
 
 /** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
-export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
+export function createAuthApp(deps: AuthDependencies): Express {
   const { issuer, db, accounts, vault, revocations, logger } = deps;
   const presented = createPresentedTokens();
-  const signingKeys = await loadSigningKeys(db, vault);
-  const readIssuedToken = createIssuedTokenReader(issuer, signingKeys.map(publicPart));
+  const deviceCodes = createDeviceCodes(db, vault);
+  const served = servedBy(deps.keys, ({ published, remembered }) => {
+    const readIssuedToken = createIssuedTokenReader(issuer, published.map(publicPart));
 
-  const provider = createProvider({
-    ...deps,
-    adapter: createAdapterFactory({ db, vault, revocations, presented }),
-    signingKeys,
-    cookieKey: vault.derive('cookies').toString('base64url'),
+    const provider = createProvider({
+      ...deps,
+      adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
+      signingKeys: [...published, ...remembered],
+      cookieKey: vault.derive('cookies').toString('base64url'),
+    });
+    paceDeviceGrant(provider, deviceCodes);
+    if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
+    registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
+    provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
+    publishOnly(provider, published);
+    return provider;
   });
-  if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
-  registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
-  provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
 
   const csrfSecret = vault.derive('csrf');
   const app = express();
@@ -76,11 +93,36 @@ export async function createAuthApp(deps: AuthDependencies): Promise<Express> {
   app.use(securityHeaders(issuer));
   app.use(speakAsIssuer(issuer));
   app.use(deps.health.router);
-  app.use(interactionRouter({ provider: () => provider, accounts, csrfSecret, issuer, logger }));
-  app.use(oauthEndpoints(provider));
+  const signInElsewhere = deps.federation && {
+    federation: createFederation({
+      settings: deps.federation,
+      attempts: createFederationAttempts(db, vault),
+      redirectUri: issuer + federationCallback,
+      logger,
+    }),
+    accountOf: (identity: FederatedIdentity) => accountOfIdentity(db, identity),
+  };
+  app.use(
+    interactionRouter({ ...deps, provider: () => served().provider, accounts, csrfSecret, signInElsewhere }),
+  );
+  app.use(oauthEndpoints((req, res) => served().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
   return app;
+}
+
+/** The provider for the keys of the moment: oidc-provider knows the keys that it was made with, and is quickly made. */
+function servedBy(ring: KeyRing, make: (keys: ServedKeys) => Provider) {
+  const serve = (keys: ServedKeys) => {
+    const provider = make(keys);
+    return { keys, provider, answer: provider.callback() };
+  };
+  let served = serve(ring.current());
+  return () => {
+    const keys = ring.current();
+    if (keys !== served.keys) served = serve(keys);
+    return served;
+  };
 }
 
 /** What the authorization server may share with services in the same process. */
@@ -90,6 +132,7 @@ const expiryPauseMs = 60_000;
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
 export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningService> {
+  const federation = federationSettings(config);
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('auth');
@@ -115,24 +158,37 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     async () => {
       await deleteExpiredRecords(db);
       await deleteExpiredRevocations(db);
+      await deleteExpiredDeviceCodes(db);
     },
     logger,
   );
   opening.defer(() => expiry.stop());
 
+  const vault = createVault(config.ENCRYPTION_KEY);
+  const keys = await openKeyRing({
+    db,
+    vault,
+    logger,
+    rotationDays: config.KEY_ROTATION_DAYS,
+    publishSeconds: config.KEY_PUBLISH_SECONDS,
+  });
+  opening.defer(() => keys.close());
+
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
-  const app = await createAuthApp({
+  const app = createAuthApp({
     issuer,
     allowPasswordGrant,
+    federation,
     clients: [
       ...systemClients({ ordersClientSecret: config.ORDERS_CLIENT_SECRET }),
       ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
     ],
     db,
     accounts,
-    vault: createVault(config.ENCRYPTION_KEY),
+    vault,
+    keys,
     revocations,
     health,
     logger,

@@ -12,6 +12,7 @@ export interface RegisteredClient extends ClientMetadata {
 /** The metadata that oidc-provider does not know by itself. */
 export const ownClientMetadata = ['allowed_scopes', 'resource_audience'] as const;
 
+export const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 /** A client that cannot keep a secret. */

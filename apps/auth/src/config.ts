@@ -7,8 +7,15 @@ import {
   refuseInProduction,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
+import { federationVariables } from './federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
+
+/** How old the newest signing key gets, and how long a new one is known before it signs. */
+export const keyVariables = {
+  KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
+  KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
+};
 
 /** What the authorization server reads from its environment; no secret has a default. */
 export const AuthConfigSchema = ProcessConfigSchema.extend({
@@ -23,6 +30,8 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
+  ...keyVariables,
+  ...federationVariables,
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;
 
@@ -35,7 +44,13 @@ const isDemoSecret = (value: unknown) => demoSecrets.includes(value);
 const isPublic = 'is the public one of the demo';
 
 /** The environment of a process of its own, which in production must have secrets of its own. */
-export const AuthProcessConfigSchema = ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET'].reduce(
-  (schema, name) => refuseInProduction(schema, name, isPublic, isDemoSecret),
-  refineForProduction(AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true })),
+export const AuthProcessConfigSchema = refuseInProduction(
+  ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET'].reduce(
+    (schema, name) => refuseInProduction(schema, name, isPublic, isDemoSecret),
+    refineForProduction(AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true })),
+  ),
+  'KEY_PUBLISH_SECONDS',
+  'must be at least 70',
+  // Services fetch the key set once a minute, give or take a tenth.
+  (seconds) => Number(seconds) < 70,
 );

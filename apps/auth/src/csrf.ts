@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { Problem } from '@gatehouse/service-kit';
 import type { RequestHandler } from 'express';
 
@@ -15,16 +16,21 @@ export function isCsrfToken(secret: string | Uint8Array, interactionUid: string,
 }
 
 /**
- * Lets only forms of our own pages through: what a browser says about the sender must name `issuer`'s origin.
+ * Whether a form was sent by our own pages: what a browser says about the sender must name `issuer`'s origin.
  * A client that says nothing is no browser, and a forged request is the work of a browser.
  */
-export function refuseCrossSite(issuer: string): RequestHandler {
+export function isFromOwnPage(headers: IncomingHttpHeaders, issuer: string): boolean {
   const { origin: ownOrigin } = new URL(issuer);
+  const { origin = ownOrigin, 'sec-fetch-site': site } = headers;
+  // Our pages send no referrer, and for that a browser calls their origin null: then it must vouch for them itself.
+  const isOwn = site === undefined ? origin === ownOrigin : site === 'same-origin';
+  return isOwn && (origin === ownOrigin || origin === 'null');
+}
+
+/** Lets only forms of our own pages through. */
+export function refuseCrossSite(issuer: string): RequestHandler {
   return (req, _res, next) => {
-    const { origin = ownOrigin, 'sec-fetch-site': site } = req.headers;
-    // Our pages send no referrer, and for that a browser calls their origin null: then it must vouch for them itself.
-    const isOwn = site === undefined ? origin === ownOrigin : site === 'same-origin';
-    if (!isOwn || (origin !== ownOrigin && origin !== 'null')) {
+    if (!isFromOwnPage(req.headers, issuer)) {
       throw new Problem(403, 'This form was not sent by a page of Gatehouse. Nothing was changed.');
     }
     next();

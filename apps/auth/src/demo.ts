@@ -1,6 +1,6 @@
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import type { NewAccount } from './accounts.ts';
-import { confidentialClient, publicClient, type RegisteredClient } from './clients.ts';
+import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients.ts';
 import { apiScopes } from './scopes.ts';
 
 const passwords: Record<keyof typeof demoAccounts, string> = {
@@ -49,6 +49,7 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
     }),
     publicClient({
       ...withSignIn,
+      grant_types: [...withSignIn.grant_types, deviceGrant],
       client_id: 'demo-cli',
       client_name: 'Demo command line',
       application_type: 'native',

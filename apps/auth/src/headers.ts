@@ -1,6 +1,7 @@
 import { Problem } from '@gatehouse/service-kit';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
+import { noteClientAddress } from './client-address.ts';
 
 /**
  * Makes every address that the server tells start with the issuer: what a client or a proxy says about host and
@@ -11,6 +12,7 @@ export function speakAsIssuer(issuer: string): RequestHandler {
   return (req, _res, next) => {
     // RFC 9112, 3.2.2: a target in absolute form names a host as well.
     if (!req.url.startsWith('/')) throw new Problem(400, 'The request target must be a path');
+    noteClientAddress(req);
     for (const name of Object.keys(req.headers))
       if (name.startsWith('x-forwarded-')) delete req.headers[name];
     req.headers.host = host;

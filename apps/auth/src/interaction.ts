@@ -1,19 +1,12 @@
-import { isDatabaseUnavailable, type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
-import {
-  type ErrorRequestHandler,
-  type Request,
-  type RequestHandler,
-  type Response,
-  Router,
-  urlencoded,
-} from 'express';
+import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
+import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import { errors, type Provider } from 'oidc-provider';
 import type { Account, AccountStore } from './accounts.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
+import { type FederationSignIn, federationLink, federationRoutes } from './federation-routes.ts';
+import { pageForError, sendPage } from './page-for-error.ts';
 import { consentPage } from './pages/consent.ts';
-import { errorPage } from './pages/error.ts';
-import type { Html } from './pages/html.ts';
-import { pageHeaders, stylesheet } from './pages/layout.ts';
+import { stylesheet } from './pages/layout.ts';
 import { loginPage } from './pages/login.ts';
 
 interface InteractionDependencies {
@@ -23,6 +16,8 @@ interface InteractionDependencies {
   csrfSecret: string | Uint8Array;
   issuer: string;
   logger: Logger;
+  /** Signing in elsewhere, when it is configured. */
+  signInElsewhere?: FederationSignIn | undefined;
 }
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
@@ -32,7 +27,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
  * GET changes nothing; a POST needs the token of its own interaction and must come from our own pages.
  */
 export function interactionRouter(deps: InteractionDependencies): Router {
-  const { accounts, csrfSecret, logger } = deps;
+  const { accounts, csrfSecret, logger, signInElsewhere } = deps;
   const router = Router({ caseSensitive: true, strict: true });
 
   router.get('/style.css', (_req, res) => {
@@ -87,6 +82,11 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     });
   });
 
+  if (signInElsewhere) {
+    const signingIn = (req: Request, res: Response) => interactionOf(req, res, 'login');
+    router.use(federationRoutes({ ...deps, ...signInElsewhere, signingIn, sendLogin }));
+  }
+
   router.all('/:uid', refuseMethod('GET, HEAD, POST'));
   router.all(['/:uid/confirm', '/:uid/abort'], refuseMethod('POST'));
 
@@ -95,9 +95,10 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   return Router({ caseSensitive: true }).use('/interaction', router);
 
   // The library knows the browser by its cookie; the address must name the same interaction.
-  async function interactionOf(req: Request, res: Response): Promise<Interaction> {
+  async function interactionOf(req: Request, res: Response, prompt?: string): Promise<Interaction> {
     const interaction = await deps.provider().interactionDetails(req, res);
     if (interaction.uid !== req.params.uid) throw new errors.SessionNotFound('another interaction');
+    requirePrompt(interaction, prompt);
     return interaction;
   }
 
@@ -106,8 +107,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     if (!isCsrfToken(csrfSecret, interaction.uid, field(req, 'csrf'))) {
       throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
     }
-    if (prompt !== undefined && interaction.prompt.name !== prompt)
-      throw new errors.SessionNotFound('another step');
+    requirePrompt(interaction, prompt);
     return interaction;
   }
 
@@ -136,10 +136,13 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   async function sendLogin(
     res: Response,
     interaction: Interaction,
-    view: { username: string; refused: boolean },
+    { status, ...view }: { username: string; refused: boolean; status?: number; notice?: string },
   ) {
-    const page = loginPage({ ...(await formView(interaction)), ...view });
-    sendPage(res, view.refused ? 401 : 200, page, interaction.params.redirect_uri);
+    const name = signInElsewhere?.federation.name;
+    const elsewhere =
+      name === undefined ? undefined : { name, href: federationLink(csrfSecret, interaction.uid) };
+    const page = loginPage({ ...(await formView(interaction)), ...view, elsewhere });
+    sendPage(res, status ?? (view.refused ? 401 : 200), page, interaction.params.redirect_uri);
   }
 
   async function sendConsent(res: Response, interaction: Interaction) {
@@ -174,6 +177,10 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   }
 }
 
+function requirePrompt({ prompt: { name } }: Interaction, prompt: string | undefined): void {
+  if (prompt !== undefined && name !== prompt) throw new errors.SessionNotFound('another step');
+}
+
 function refuseMethod(allowed: string): RequestHandler {
   return () => {
     throw new Problem(405, 'Please go back to the application and start again.', {
@@ -205,40 +212,3 @@ function field({ body }: Request, name: string): string {
     throw new Problem(400, 'A field of this form was sent twice. Nothing was changed.');
   return typeof value === 'string' ? value : '';
 }
-
-function sendPage(res: Response, status: number, page: Html, redirectUri?: unknown): void {
-  res.status(status).set(pageHeaders(redirectUri)).type('html').send(page.toString());
-}
-
-// People are here, not programs: what is a problem document elsewhere is a page.
-function pageForError(logger: Logger): ErrorRequestHandler {
-  return (error, req, res, next) => {
-    if (res.headersSent) return next(error);
-    const { status, headers, explanation } = toFault(error);
-    if (status >= 500) logger.error({ requestId: requestIdOf(req), err: error }, 'an interaction failed');
-    res.set(headers ?? {});
-    sendPage(
-      res,
-      status,
-      errorPage(status >= 500 ? 'Something went wrong' : 'This cannot go on', explanation),
-    );
-  };
-}
-
-function toFault(error: unknown): { status: number; headers?: Record<string, string>; explanation: string } {
-  if (error instanceof Problem) return { ...error, explanation: error.message };
-  if (error instanceof errors.SessionNotFound) return { status: 400, explanation: goneAway };
-  const { status } = (error ?? {}) as { status?: unknown };
-  if (status === 503 || isDatabaseUnavailable(error)) {
-    return { status: 503, headers: { 'Retry-After': '2' }, explanation: tryAgain };
-  }
-  if (typeof status === 'number' && status >= 400 && status < 500) {
-    return { status, explanation: 'The form could not be read. Nothing was changed.' };
-  }
-  return { status: 500, explanation: tryAgain };
-}
-
-const tryAgain = 'The fault is on our side. Please try again in a moment.';
-const goneAway =
-  'This page has expired, was used already, or belongs to another browser. ' +
-  'Please go back to the application and start again.';

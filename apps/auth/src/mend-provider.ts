@@ -1,13 +1,16 @@
 import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
+import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
-import { isClientSecret } from './clients.ts';
+import { deviceGrant, isClientSecret } from './clients.ts';
+import { letTheStoreRotate } from './refresh-grace.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
 /** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
 export function mendProvider(provider: Provider, logger: Logger): void {
   adjustClients(provider);
+  letTheStoreRotate(provider);
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
   logRefusals(provider, logger);
@@ -21,12 +24,15 @@ function adjustClients(provider: Provider): void {
   };
   prototype.grantTypeAllowed = function allowedOrRefused(type) {
     const oidc = Provider.ctx?.oidc;
-    const isAsked = oidc?.route === 'token' && oidc.params?.grant_type === type;
+    const isAsked =
+      oidc?.route === 'device_authorization'
+        ? type === deviceGrant
+        : oidc?.route === 'token' && oidc.params?.grant_type === type;
     const isAllowed = allows.call(this, type);
     // RFC 6749, 5.2 has unauthorized_client for this, where the library says invalid_request.
     if (isAsked && !isAllowed) throw new errors.UnauthorizedClient();
     // The library looks at the resource too late: after it has used up the code or the refresh token.
-    const resource = isAsked ? oidc.params?.resource : undefined;
+    const resource = isAsked ? oidc?.params?.resource : undefined;
     if (resource !== undefined && resource !== apiAudience) throw new errors.InvalidTarget();
     return isAllowed;
   };
@@ -35,6 +41,9 @@ function adjustClients(provider: Provider): void {
 const endpointsWithErrors = [
   'authorization',
   'grant',
+  'device_authorization',
+  'code_verification',
+  'device_resume',
   'introspection',
   'revocation',
   'userinfo',
@@ -55,6 +64,17 @@ function logRefusals(provider: Provider, logger: Logger): void {
   events.on('server_error', (ctx, err) => log(err, ctx));
   // Koa's own event, for what failed outside an endpoint; it has its arguments the other way round.
   events.on('error', log);
+}
+
+/** Leaves the other keys of the provider, which it only verifies hints with, out of the key set. */
+export function publishOnly(provider: Provider, keys: readonly JWK[]): void {
+  const kids = keys.map(({ kid }) => kid);
+  provider.use(async (ctx, next) => {
+    await next();
+    const keySet = ctx.body as { keys: JWK[] } | undefined;
+    if (ctx.oidc?.route !== 'jwks' || !keySet?.keys) return;
+    ctx.body = { keys: keySet.keys.filter(({ kid }) => kids.includes(kid)) };
+  });
 }
 
 type Next = () => Promise<void>;

@@ -13,6 +13,7 @@ import {
 } from 'oidc-provider';
 import type { AccountStore } from './accounts.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
+import { deviceFlow } from './device-grant.ts';
 import { mendProvider } from './mend-provider.ts';
 import { renderError } from './pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from './pages/logout.ts';
@@ -56,12 +57,13 @@ export function createProvider(deps: ProviderDependencies): Provider {
     clientBasedCORS: (_ctx, origin, client) => isOwnOrigin(origin, client),
 
     scopes: openidScopes,
-    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
     findAccount: async (_ctx, accountId) => {
       const account = await orUnavailable(() => accounts.find(accountId));
       if (!account || account.disabled) return undefined;
-      const { id, displayName, username, email, roles } = account;
-      const claims = { sub: id, name: displayName, preferred_username: username, email };
+      const { id, displayName, username, email, emailVerified = false, roles } = account;
+      const address = email === undefined ? {} : { email, email_verified: emailVerified };
+      const claims = { sub: id, name: displayName, preferred_username: username, ...address };
       return { accountId: id, roles, claims: () => claims };
     },
     extraTokenClaims: (ctx, token) => {
@@ -74,11 +76,12 @@ export function createProvider(deps: ProviderDependencies): Provider {
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessToken,
       ClientCredentials: lifetimes.accessToken,
       AuthorizationCode: lifetimes.authorizationCode,
+      DeviceCode: lifetimes.deviceCode,
       IdToken: lifetimes.idToken,
       Interaction: lifetimes.interaction,
       Session: lifetimes.session,
       Grant: lifetimes.session,
-      RefreshToken: lifetimes.session,
+      RefreshToken: refreshTokenLifetime,
     },
     cookies: {
       // RFC 6265bis, 4.1.3: the name itself makes browsers insist on Secure, our host and the whole path.
@@ -98,6 +101,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
       pushedAuthorizationRequests: { enabled: false },
       dPoP: { enabled: false },
       clientCredentials: { enabled: true },
+      deviceFlow,
       introspection: { enabled: true, allowedPolicy: mayIntrospect },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
       rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
@@ -112,6 +116,8 @@ export function createProvider(deps: ProviderDependencies): Provider {
     routes: {
       authorization: '/authorize',
       token: '/token',
+      device_authorization: '/device/authorize',
+      code_verification: '/device',
       introspection: '/introspect',
       revocation: '/revoke',
       userinfo: '/userinfo',
@@ -139,11 +145,22 @@ function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
   return resourceServer(apiAudience, granted);
 }
 
-// A session can outlast its account: then somebody else has to sign in.
+function refreshTokenLifetime({ oidc }: KoaContextWithOIDC): number {
+  const grantEnd = oidc.entities.Grant?.exp ?? Number.POSITIVE_INFINITY;
+  const left = grantEnd - Math.floor(Date.now() / 1000);
+  return Math.max(1, Math.min(left, lifetimes.unusedRefreshToken));
+}
+
+// A session can outlast its account: then somebody else has to sign in. And a device was never here: what was allowed
+// to one says nothing of the next (RFC 8628, 5.4).
 function signInPolicy() {
   const policy = interactionPolicy.base();
+  const isDevice = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.deviceCode && !oidc.result?.consent);
   const isGone = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.session?.accountId && !oidc.account);
   policy.get('login')?.checks.add(new interactionPolicy.Check('no_account', 'the account is gone', isGone));
+  policy
+    .get('consent')
+    ?.checks.add(new interactionPolicy.Check('device', 'devices ask every time', isDevice));
   return policy;
 }
 

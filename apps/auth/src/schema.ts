@@ -1,21 +1,50 @@
 import { sql } from 'drizzle-orm';
-import { bigint, index, jsonb, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  index,
+  integer,
+  jsonb,
+  pgSchema,
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('auth');
 
 const moment = (name: string) => timestamp(name, { withTimezone: true });
 
-/** Who may sign in; passwords are kept as argon2id hashes. */
+/** Who may sign in; passwords are kept as argon2id hashes, and who signs in elsewhere has none. */
 export const accounts = schema.table('accounts', {
   id: uuid('id').primaryKey(),
   username: text('username').notNull().unique(),
-  email: text('email').notNull(),
+  email: text('email'),
+  emailVerified: boolean('email_verified').notNull().default(false),
   displayName: text('display_name').notNull(),
-  passwordHash: text('password_hash').notNull(),
+  passwordHash: text('password_hash'),
   roles: text('roles').array().notNull().default(sql`'{}'::text[]`),
   disabledAt: moment('disabled_at'),
   createdAt: moment('created_at').notNull().defaultNow(),
 });
+
+/** Who an account is at another provider. */
+export const federatedIdentities = schema.table(
+  'federated_identities',
+  {
+    issuer: text('issuer').notNull(),
+    subject: text('subject').notNull(),
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    createdAt: moment('created_at').notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.issuer, table.subject] }),
+    index('federated_identities_account').on(table.accountId),
+  ],
+);
 
 /** What oidc-provider remembers: every identifier is a keyed hash, every payload is sealed. */
 export const records = schema.table(
@@ -27,6 +56,8 @@ export const records = schema.table(
     uidHash: text('uid_hash'),
     payload: text('payload').notNull(),
     consumedAt: moment('consumed_at'),
+    // Of a used refresh token: the one that replaced it, sealed.
+    successor: text('successor'),
     expiresAt: moment('expires_at'),
   },
   (table) => [
@@ -37,12 +68,14 @@ export const records = schema.table(
   ],
 );
 
-/** The keys that sign tokens; the private part is sealed. */
+/** The keys that sign tokens; the private part is sealed, and empty once the key is removed. */
 export const signingKeys = schema.table('signing_keys', {
   kid: text('kid').primaryKey(),
   publicJwk: jsonb('public_jwk').notNull(),
   sealedPrivateJwk: text('sealed_private_jwk').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
+  signsFrom: moment('signs_from').notNull().defaultNow(),
+  removedAt: moment('removed_at'),
 });
 
 /** The outbox of the denylist, and the authority on what is revoked. */
@@ -61,4 +94,35 @@ export const revocations = schema.table(
     index('revocations_undelivered').on(table.id).where(sql`${table.deliveredAt} is null`),
     index('revocations_expiry').on(table.expiresAt),
   ],
+);
+
+/** How users and devices come back to a device code, whose record itself is among the others. */
+export const deviceCodes = schema.table(
+  'device_codes',
+  {
+    idHash: text('id_hash').primaryKey(),
+    sealedId: text('sealed_id').notNull(),
+    userCodeHash: text('user_code_hash').notNull().unique(),
+    firstHalfHash: text('first_half_hash').notNull(),
+    guesses: integer('guesses').notNull().default(0),
+    claimedAt: moment('claimed_at'),
+    polledAt: moment('polled_at'),
+    intervalSeconds: integer('interval_seconds').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [
+    index('device_codes_first_half').on(table.firstHalfHash),
+    index('device_codes_expiry').on(table.expiresAt),
+  ],
+);
+
+/** Who has tried how many user codes of late. */
+export const codeGuesses = schema.table(
+  'code_guesses',
+  {
+    guesserHash: text('guesser_hash').primaryKey(),
+    guesses: integer('guesses').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [index('code_guesses_expiry').on(table.expiresAt)],
 );

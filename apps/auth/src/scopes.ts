@@ -21,10 +21,13 @@ export const apiScopes = [
 export const lifetimes = {
   accessToken: 5 * 60,
   authorizationCode: 60,
+  deviceCode: 10 * 60,
   idToken: 5 * 60,
   interaction: 30 * 60,
-  // The session, the grant and its refresh tokens end together.
+  // The session, the grant and all its refresh tokens end together.
   session: 14 * 24 * 60 * 60,
+  // A refresh token that nobody uses ends sooner.
+  unusedRefreshToken: 7 * 24 * 60 * 60,
 };
 
 /** A resource server as oidc-provider wants it told, whose tokens are ES256-signed JWTs (RFC 9068). */

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type SQL, sql } from 'drizzle-orm';
 import { loadSigningKeys } from '../src/keys.ts';
 import { createVault } from '../src/vault.ts';
+import { enterCode, requestCode } from './device-flow.ts';
 import {
   authorizeUrl,
   demoWeb,
@@ -28,6 +29,10 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     await auth.token(used, demoWeb);
     await auth.post('/revoke', { token: refreshed.access_token }, demoWeb);
     const kept = await auth.signedIn('bob');
+    const successor = (await auth.refresh(kept.refreshToken)).body;
+
+    const device = await requestCode(auth);
+    await enterCode(browser, device.user_code);
 
     const query = async (statement: SQL) =>
       (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };
@@ -49,10 +54,14 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       'access token': kept.accessToken,
       'signature of an access token': kept.accessToken.split('.')[2],
       'refresh token': kept.refreshToken,
+      'its successor': successor.refresh_token,
       'replaced refresh token': tokens.refreshToken,
       'revoked refresh token': refreshed.refresh_token,
       'ID token': kept.idToken,
       interaction: interaction,
+      'device code': device.device_code,
+      'user code': device.user_code,
+      'user code in one word': device.user_code.replace('-', ''),
       'PKCE challenge': pkce.challenge,
       'client secret': demoWeb.secret,
       password: 'bob-demo-pass',

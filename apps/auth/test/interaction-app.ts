@@ -7,8 +7,9 @@ import { createHealth, createLogger, createMetrics, type Db, openDatabase } from
 import { type Browser, createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import { createAccountStore } from '../src/accounts.ts';
 import { createAuthApp } from '../src/app.ts';
-import { publicClient, type RegisteredClient } from '../src/clients.ts';
+import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
+import { openKeyRing } from '../src/key-ring.ts';
 import { createRevocations } from '../src/revocation.ts';
 import { createVault } from '../src/vault.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
@@ -25,6 +26,7 @@ const testClients: RegisteredClient[] = [
   publicClient({
     client_id: 'hostile',
     client_name: polyglot,
+    grant_types: ['authorization_code', deviceGrant],
     redirect_uris: ['http://localhost:9999/callback'],
     allowed_scopes: 'items:read',
   }),
@@ -32,6 +34,7 @@ const testClients: RegisteredClient[] = [
     client_id: 'native',
     client_name: 'Native application',
     application_type: 'native',
+    grant_types: ['authorization_code', deviceGrant],
     redirect_uris: ['com.example.cli:/callback', 'http://127.0.0.1/callback', 'http://[::1]/callback'],
     allowed_scopes: 'items:read',
   }),
@@ -55,13 +58,17 @@ export async function startInteractionApp(t: TestContext, db: Db) {
   const logger = createLogger({ name: 'auth', level: 'info' }, { write: (line) => void log.push(line) });
   const revocations = createRevocations({ db, denylist: createMemoryDenylist(), logger });
   t.after(() => revocations.close());
-  const app = await createAuthApp({
+  const vault = createVault(encryptionKey);
+  const keys = await openKeyRing({ db, vault, logger, rotationDays: 90, publishSeconds: 90 });
+  t.after(() => keys.close());
+  const app = createAuthApp({
     issuer,
     allowPasswordGrant: false,
     clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
     db,
     accounts: createAccountStore(db),
-    vault: createVault(encryptionKey),
+    vault,
+    keys,
     revocations,
     health: createHealth({}, logger),
     logger,

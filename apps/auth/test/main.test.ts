@@ -47,3 +47,51 @@ test('R40 A57 refuses demo data, the secrets of the demo and an issuer without T
   }
   assert.match(stderr, /^auth: ISSUER: must be https/m);
 });
+
+test('R40 refuses half a provider for sign-in elsewhere, and one that is asked without TLS', async () => {
+  const whole = {
+    PORT: '0',
+    ISSUER: 'http://localhost:8080',
+    DATABASE_URL: 'postgres://nowhere.invalid/auth',
+    REDIS_URL: 'redis://nowhere.invalid',
+    ENCRYPTION_KEY: 'A'.repeat(43),
+    ORDERS_CLIENT_SECRET: 'orders-secret-for-tests',
+  };
+  const faulty: [Record<string, string>, string[]][] = [
+    [{ FEDERATION_PRESET: 'google' }, ['FEDERATION_CLIENT_ID', 'FEDERATION_CLIENT_SECRET']],
+    [
+      { FEDERATION_CLIENT_ID: 'some-id', FEDERATION_CLIENT_SECRET: 'some-secret' },
+      ['FEDERATION_ISSUER', 'FEDERATION_NAME'],
+    ],
+    [
+      {
+        FEDERATION_ISSUER: 'http://login.example',
+        FEDERATION_NAME: 'Login',
+        FEDERATION_CLIENT_ID: 'some-id',
+        FEDERATION_CLIENT_SECRET: 'some-secret',
+      },
+      ['FEDERATION_ISSUER'],
+    ],
+    [
+      {
+        FEDERATION_PRESET: 'google',
+        FEDERATION_ISSUER: 'https://login.example',
+        FEDERATION_CLIENT_ID: 'some-id',
+        FEDERATION_CLIENT_SECRET: 'some-secret',
+      },
+      ['FEDERATION_ISSUER'],
+    ],
+    [{ FEDERATION_PRESET: 'gogle' }, ['FEDERATION_PRESET']],
+    [{ FEDERATION_ISSUER: 'login.example' }, ['FEDERATION_ISSUER']],
+  ];
+  for (const [variables, names] of faulty) {
+    const { code, stderr } = await run({ ...whole, ...variables });
+    assert.equal(code, 78, stderr);
+    const lines = stderr.trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => /^auth: ([A-Z_]+): /.exec(line)?.[1]),
+      names,
+    );
+    assert.doesNotMatch(stderr, /some-secret/);
+  }
+});

@@ -74,13 +74,19 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
       ...(redisUrl === undefined && { denylist }),
       logger: createLogger({ name: 'auth', level: 'debug' }, { write: (line: string) => log.push(line) }),
     });
-    return { url: running.listener.url, close: running.close };
+    return { url: running.listener.url, close: running.close, kill: undefined };
   }
   let isClosed = false;
   const close = async () => {
     if (isClosed) return;
     isClosed = true;
     await auth.close();
+  };
+  /** Ends the process of its own at once, as a power cut does. */
+  const kill = async () => {
+    assert.ok(auth.kill, 'this server is no process of its own');
+    isClosed = true;
+    await auth.kill();
   };
   const { url } = auth;
 
@@ -114,6 +120,7 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     log,
     denylist,
     close,
+    kill,
     send,
     post,
     userinfo,
@@ -152,13 +159,17 @@ async function spawnMain(env: Record<string, string>, log: string[]) {
     child.kill('SIGTERM');
     assert.deepEqual(await exited, [0, null]);
   };
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await exited;
+  };
   for await (const line of createInterface(child.stdout)) {
     log.push(line);
     const { msg, port } = JSON.parse(line);
     if (msg !== 'listening') continue;
     // Leaving the loop closes the pipe's reader; the child must not wait for one.
     child.stdout.resume();
-    return { url: `http://127.0.0.1:${port}`, close };
+    return { url: `http://127.0.0.1:${port}`, close, kill };
   }
   throw new Error('auth ended before it listened');
 }

@@ -9,17 +9,23 @@ interface LoginView {
   username: string;
   /** The credentials just sent were not right. */
   refused: boolean;
+  /** What went wrong when another way was tried. */
+  notice?: string | undefined;
+  /** The other way to sign in, when there is one. */
+  elsewhere?: { name: string; href: string } | undefined;
 }
 
 /** The sign-in form; after a refusal it says so without telling which of the two fields was wrong. */
-export function loginPage({ path, csrfToken, clientName, username, refused }: LoginView): Html {
+export function loginPage(view: LoginView): Html {
+  const { path, csrfToken, clientName, username, refused, notice, elsewhere } = view;
   const fault = refused && html` aria-invalid="true" aria-describedby="fault"`;
   const focus = html` autofocus`;
   return layout(
-    refused ? 'Not signed in: try again' : 'Sign in',
+    refused || notice ? 'Not signed in: try again' : 'Sign in',
     html`<h1>Sign in</h1>
 <p class="lead">to continue to <strong><bdi>${clientName}</bdi></strong></p>
 ${refused && html`<p class="fault" id="fault" role="alert">That username and password do not match. Please try again.</p>`}
+${notice !== undefined && html`<p class="fault" role="alert">${notice}</p>`}
 <form method="post" action="${path}">
 <input type="hidden" name="csrf" value="${csrfToken}">
 <label for="username">Username</label>
@@ -30,6 +36,11 @@ ${refused && html`<p class="fault" id="fault" role="alert">That username and pas
 <button class="primary">Sign in</button>
 <button class="quiet" formaction="${path}/abort" formnovalidate>Cancel</button>
 </div>
-</form>`,
+</form>
+${
+  elsewhere &&
+  html`<p class="or">or</p>
+<a class="button" href="${elsewhere.href}">Continue with <bdi>${elsewhere.name}</bdi></a>`
+}`,
   );
 }

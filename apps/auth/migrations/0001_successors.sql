@@ -1,0 +1,1 @@
+ALTER TABLE "auth"."records" ADD COLUMN "successor" text;

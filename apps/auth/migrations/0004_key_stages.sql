@@ -1,0 +1,2 @@
+ALTER TABLE "auth"."signing_keys" ADD COLUMN "signs_from" timestamp with time zone DEFAULT now() NOT NULL;--> statement-breakpoint
+ALTER TABLE "auth"."signing_keys" ADD COLUMN "removed_at" timestamp with time zone;
