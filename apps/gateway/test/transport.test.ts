@@ -197,7 +197,7 @@ test('a body that is late for the deadline, or whose client leaves, is never sen
     if (req.method === 'POST') asked++;
     res.end('done');
   };
-  const proxy = await startProxy(t, answer, { totalTimeoutMs: 200, collecting: 1 });
+  const proxy = await startProxy(t, answer, { totalTimeoutMs: 200, collecting: 1, inFlight: 1 });
   const head = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh';
   const late = openSocket(t, proxy.port);
   late.write(head);
