@@ -1,4 +1,4 @@
-import { AuthConfigSchema, federationVariables, keyVariables } from '@gatehouse/auth';
+import { AuthConfigSchema, federationVariables, policyVariables } from '@gatehouse/auth';
 import {
   FlagSchema,
   PortSchema,
@@ -30,6 +30,6 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   /** Made at each start unless given: both who use it run in this process. */
   ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
   ...federationVariables,
-  ...keyVariables,
+  ...policyVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;

@@ -2,7 +2,7 @@ import type { Db } from '@gatehouse/service-kit';
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import type { PresentedTokens } from './presented-tokens.ts';
-import { answerWith, graceMs, newRefreshToken } from './refresh-grace.ts';
+import { answerWith, newRefreshToken } from './refresh-grace.ts';
 import type { Revocations } from './revocation.ts';
 import { records } from './schema.ts';
 import { orUnavailable } from './unavailable.ts';
@@ -13,6 +13,8 @@ interface AdapterDependencies {
   vault: Vault;
   revocations: Revocations;
   presented: PresentedTokens;
+  /** For how long a refresh token that was used may be repeated, as two tabs do or a client that lost the answer. */
+  refreshGraceMs: number;
 }
 
 type Row = typeof records.$inferSelect;
@@ -27,7 +29,10 @@ export function createAdapterFactory(deps: AdapterDependencies): AdapterFactory 
 
 const successorContext = (idHash: string) => `successor ${idHash}`;
 
-function createAdapter(model: string, { db, vault, revocations, presented }: AdapterDependencies): Adapter {
+function createAdapter(
+  model: string,
+  { db, vault, revocations, presented, refreshGraceMs }: AdapterDependencies,
+): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const isRefreshToken = model === 'RefreshToken';
   const hashId = (id: string) => vault.hash(id, model);
@@ -54,7 +59,7 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
 
   /** What has replaced this refresh token, if that was moments ago and nobody has used it since. */
   async function unusedSuccessor({ idHash, consumedAt, successor }: Row): Promise<string | undefined> {
-    if (!successor || !consumedAt || Date.now() - consumedAt.getTime() >= graceMs) return undefined;
+    if (!successor || !consumedAt || Date.now() - consumedAt.getTime() >= refreshGraceMs) return undefined;
     const id = vault.open(successor, successorContext(idHash));
     // It is missing when a process died before storing it, or has not come to that yet.
     return (await findRow(id))?.consumedAt ? undefined : id;
@@ -100,8 +105,9 @@ function createAdapter(model: string, { db, vault, revocations, presented }: Ada
       const row = { model, idHash, ...state };
       const insert = db.insert(records);
       const { grantId, rotations } = payload;
-      // A successor that comes too late would put life into a family that has ended.
-      const stored = await (grantId && rotations
+      // A successor that is repeated too late would put life into a family that has ended. Without repetitions there is
+      // but one, and whoever was first gets it, though its grant may be dead by then.
+      const stored = await (grantId && rotations && refreshGraceMs > 0
         ? insert.select(whileGranted(row, grantId))
         : insert.values(row)
       )

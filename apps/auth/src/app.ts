@@ -45,7 +45,7 @@ import { registerTokenExchange } from './token-exchange.ts';
 import { acceptIssuedTokens, createIsLive } from './token-status.ts';
 import { createVault, type Vault } from './vault.ts';
 
-export { type AuthConfig, AuthConfigSchema, keyVariables } from './config.ts';
+export { type AuthConfig, AuthConfigSchema, policyVariables } from './config.ts';
 export { demoLogins } from './demo.ts';
 export { federationVariables } from './federation-settings.ts';
 
@@ -59,6 +59,7 @@ interface AuthDependencies {
   vault: Vault;
   keys: KeyRing;
   revocations: Revocations;
+  refreshGraceMs: number;
   health: Health;
   logger: Logger;
   metrics: Metrics;
@@ -66,7 +67,7 @@ interface AuthDependencies {
 
 /** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
 export function createAuthApp(deps: AuthDependencies): Express {
-  const { issuer, db, accounts, vault, revocations, logger } = deps;
+  const { issuer, db, accounts, vault, revocations, refreshGraceMs, logger } = deps;
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
   const served = servedBy(deps.keys, ({ published, remembered }) => {
@@ -74,7 +75,10 @@ export function createAuthApp(deps: AuthDependencies): Express {
 
     const provider = createProvider({
       ...deps,
-      adapter: withUserCodes(createAdapterFactory({ db, vault, revocations, presented }), deviceCodes),
+      adapter: withUserCodes(
+        createAdapterFactory({ db, vault, revocations, presented, refreshGraceMs }),
+        deviceCodes,
+      ),
       signingKeys: [...published, ...remembered],
       cookieKey: vault.derive('cookies').toString('base64url'),
     });
@@ -190,6 +194,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     vault,
     keys,
     revocations,
+    refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
     health,
     logger,
     metrics,

@@ -11,10 +11,13 @@ import { federationVariables } from './federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
 
-/** How old the newest signing key gets, and how long a new one is known before it signs. */
-export const keyVariables = {
+/** What a deployment may choose; npm start takes these variables too. */
+export const policyVariables = {
+  /** How old the newest signing key gets, and for how long a new one is known before it signs. */
   KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
   KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
+  /** For how long a used refresh token may be repeated. None: it is single-use to the letter. */
+  REFRESH_GRACE_SECONDS: z.coerce.number().min(0).max(60).default(0),
 };
 
 /** What the authorization server reads from its environment; no secret has a default. */
@@ -30,7 +33,7 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
-  ...keyVariables,
+  ...policyVariables,
   ...federationVariables,
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;

@@ -1,9 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type KoaContextWithOIDC, Provider, type RefreshToken } from 'oidc-provider';
 
-/** For how long a refresh token that was used may be repeated, as two tabs do or a client that lost the answer. */
-export const graceMs = 10_000;
-
 /** A refresh token that nobody has yet. */
 export const newRefreshToken = () => randomBytes(32).toString('base64url');
 

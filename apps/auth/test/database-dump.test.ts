@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SQL, sql } from 'drizzle-orm';
+import { accountOfIdentity } from '../src/federated-accounts.ts';
 import { loadSigningKeys } from '../src/keys.ts';
 import { createVault } from '../src/vault.ts';
 import { enterCode, requestCode } from './device-flow.ts';
@@ -33,6 +34,13 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
 
     const device = await requestCode(auth);
     await enterCode(browser, device.user_code);
+
+    await accountOfIdentity(auth.db, {
+      issuer: 'https://elsewhere.example',
+      subject: 'alice-elsewhere',
+      authenticatedAt: undefined,
+      profile: async () => ({}),
+    });
 
     const query = async (statement: SQL) =>
       (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };

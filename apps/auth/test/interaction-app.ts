@@ -70,6 +70,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     vault,
     keys,
     revocations,
+    refreshGraceMs: 0,
     health: createHealth({}, logger),
     logger,
     metrics: createMetrics('auth'),

@@ -119,7 +119,13 @@ suite('refresh', () => {
     const vault = createVault(encryptionKey);
     const revocations = { revoke: async () => {}, isRevoked: async () => false } as unknown as Revocations;
     const presented = createPresentedTokens();
-    const store = createAdapterFactory({ db: auth.db, vault, revocations, presented });
+    const store = createAdapterFactory({
+      db: auth.db,
+      vault,
+      revocations,
+      presented,
+      refreshGraceMs: 10_000,
+    });
     const tokens = store('RefreshToken');
     const late = { grantId: 'ended', rotations: 1 };
     await assert.rejects(tokens.upsert('late', late, 60), { error: 'invalid_grant' });

@@ -23,8 +23,7 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
   let servers: TestAuth[];
   before(async () => {
     [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
-    const start = () => startTestAuth({ databaseUrl: postgres.url, redisUrl: redis.url, ownProcess: true });
-    servers = await Promise.all([start(), start()]);
+    servers = await Promise.all([startProcess(), startProcess()]);
     denylist = createRedisDenylistReader({ url: redis.url });
     await denylist.ready();
   });
@@ -35,11 +34,12 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
     await redis?.stop();
   });
 
+  const startProcess = (env = {}) =>
+    startTestAuth({ databaseUrl: postgres.url, redisUrl: redis.url, ownProcess: true, env });
+
   /** Sends the same form many times at once, half of them to each server. */
-  const race = (form: Record<string, string>): Promise<Answer[]> =>
-    Promise.all(
-      Array.from({ length: parallel }, (_, i) => (servers[i % 2] as TestAuth).token(form, demoWeb)),
-    );
+  const race = (form: Record<string, string>, to = servers): Promise<Answer[]> =>
+    Promise.all(Array.from({ length: parallel }, (_, i) => (to[i % 2] as TestAuth).token(form, demoWeb)));
 
   function assertOneWinner(answers: readonly Answer[]): Answer {
     const winners = answers.filter(({ status }) => status === 200);
@@ -112,6 +112,19 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
       };
       await Promise.all(servers.flatMap((server) => [use(refreshToken, server), use(refreshToken, server)]));
       assert.ok(successorOf.size > 1);
+    }
+  });
+
+  test('A23 R17 without a grace, one refresh token used 20 times at once gives exactly one answer, and then no access', async (t) => {
+    const strict = { REFRESH_GRACE_SECONDS: '0' };
+    const pair = await Promise.all([startProcess(strict), startProcess(strict)]);
+    t.after(() => Promise.all(pair.map((server) => server.close())));
+    const [one] = servers as [TestAuth];
+    for (let round = 0; round < 5; round += 1) {
+      const { refreshToken, accessToken } = await one.signedIn();
+      const form = { grant_type: 'refresh_token', refresh_token: refreshToken };
+      await assertFamilyDead(assertOneWinner(await race(form, pair)));
+      assert.equal(await one.isActive(accessToken, demoWeb), false);
     }
   });
 
