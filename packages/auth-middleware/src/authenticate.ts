@@ -1,5 +1,5 @@
 import { type DenylistReader, DenylistUnavailable, type TokenReference } from '@gatehouse/denylist';
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { NextFunction, Request, RequestHandler } from 'express';
 import { AuthError, type AuthErrorCode } from './auth-error.ts';
 import { type Caller, setCaller } from './caller.ts';
 import type { KeySet } from './key-set.ts';
@@ -21,7 +21,7 @@ export interface AuthenticateOptions {
   /** Where the metadata of this protected resource is (RFC 9728), told in every challenge. */
   resourceMetadataUrl?: string;
   /** Told once per request; for metrics. */
-  onVerdict?: (verdict: Verdict, req: Request, res: Response) => void;
+  onVerdict?: (verdict: Verdict) => void;
 }
 
 const keysMissing = 'The keys to verify tokens with are not available';
@@ -50,36 +50,36 @@ export function createAuthenticate({
   let keys = keySet.current();
   let verifyToken = keys && createVerifyToken(issuer, audiences, keys);
 
-  return (req, res, next) => {
+  return (req, _res, next) => {
     try {
       const header = authorizationOf(req);
       useCurrentKeys();
       const known = remembered.get(header);
       if (!known) {
         verifyOnce(header)
-          .then((verified) => admit(verified, 'verified', req, res))
+          .then((verified) => admit(verified, 'verified', req))
           .then(
             () => next(),
-            (error) => end(error, req, res, next),
+            (error) => end(error, next),
           );
         return;
       }
-      admit(known, 'remembered', req, res);
+      admit(known, 'remembered', req);
     } catch (error) {
-      return end(error, req, res, next);
+      return end(error, next);
     }
     next();
   };
 
-  function admit({ caller, reference }: Verified, verdict: Verdict, req: Request, res: Response): void {
+  function admit({ caller, reference }: Verified, verdict: Verdict, req: Request): void {
     if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired();
     if (isRevoked(reference)) throw refuse('invalid_token', 'The access token has been revoked');
     setCaller(req, caller);
-    onVerdict(verdict, req, res);
+    onVerdict(verdict);
   }
 
-  function end(error: unknown, req: Request, res: Response, next: NextFunction): void {
-    if (error instanceof AuthError) onVerdict(error.code, req, res);
+  function end(error: unknown, next: NextFunction): void {
+    if (error instanceof AuthError) onVerdict(error.code);
     next(error);
   }
 

@@ -24,7 +24,6 @@ export interface KeySetOptions {
 export interface KeySet {
   /** Resolves when keys are known, after at most one fetch; rejects when that fetch fails. */
   load(): Promise<void>;
-  isReady(): boolean;
   /** The keys known now: the same object until they change, undefined before the first good fetch. */
   current(): { keys: PublicKey[] } | undefined;
   /**
@@ -56,7 +55,6 @@ export function createKeySet({ jwksUri, refreshMs = 60_000, onFault = () => {} }
     async load() {
       if (!keySet) await update();
     },
-    isReady: () => keySet !== undefined,
     current: () => keySet,
     knows: (kid) => has(kid) || seek(kid),
     close() {

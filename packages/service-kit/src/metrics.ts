@@ -6,7 +6,7 @@ import { notFound } from './problem.ts';
 export interface Metrics {
   readonly registry: Registry;
   observeRequest(method: string, route: string, status: number, seconds: number): void;
-  /** Counts a decision of the guard: `accepted`, or the reason it refused. */
+  /** Counts a decision of the guard: how it came to let the request pass, or the reason it did not. */
   countVerdict(verdict: string): void;
 }
 
