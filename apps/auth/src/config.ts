@@ -7,7 +7,7 @@ import {
   refuseInProduction,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
-import { federationVariables } from './federation-settings.ts';
+import { federationVariables } from './federation/federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
 

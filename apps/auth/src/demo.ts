@@ -1,7 +1,7 @@
 import { demoAccounts } from '@gatehouse/demo-accounts';
-import type { NewAccount } from './accounts.ts';
-import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients.ts';
-import { apiScopes } from './scopes.ts';
+import type { NewAccount } from './accounts/accounts.ts';
+import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients/clients.ts';
+import { apiScopes } from './protocol/scopes.ts';
 
 const passwords: Record<keyof typeof demoAccounts, string> = {
   alice: 'alice-demo-pass',

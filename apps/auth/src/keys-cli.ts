@@ -1,7 +1,7 @@
 import { ConfigError, createLogger, loadConfig, openDatabase } from '@gatehouse/service-kit';
 import { AuthConfigSchema } from './config.ts';
-import { listKeys, loadSigningKeys, removeKey, rotateKeys } from './keys.ts';
-import { createVault } from './vault.ts';
+import { listKeys, loadSigningKeys, removeKey, rotateKeys } from './keys/keys.ts';
+import { createVault } from './protocol/vault.ts';
 
 const usage = 'usage: keys list | rotate | remove <kid>';
 

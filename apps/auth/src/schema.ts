@@ -54,6 +54,9 @@ export const records = schema.table(
     idHash: text('id_hash').notNull(),
     grantHash: text('grant_hash'),
     uidHash: text('uid_hash'),
+    // Of a session and of a grant: whose it is. Of a grant also: for which client.
+    accountHash: text('account_hash'),
+    clientHash: text('client_hash'),
     payload: text('payload').notNull(),
     consumedAt: moment('consumed_at'),
     // Of a used refresh token: the one that replaced it, sealed.
@@ -64,6 +67,7 @@ export const records = schema.table(
     primaryKey({ columns: [table.model, table.idHash] }),
     index('records_grant').on(table.grantHash),
     index('records_uid').on(table.uidHash),
+    index('records_account').on(table.accountHash),
     index('records_expiry').on(table.expiresAt),
   ],
 );
@@ -125,4 +129,59 @@ export const codeGuesses = schema.table(
     expiresAt: moment('expires_at').notNull(),
   },
   (table) => [index('code_guesses_expiry').on(table.expiresAt)],
+);
+
+/** What an account has allowed a client, for as long as it does not withdraw it. */
+export const consents = schema.table(
+  'consents',
+  {
+    accountId: uuid('account_id')
+      .notNull()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    clientId: text('client_id').notNull(),
+    openidScopes: text('openid_scopes').array().notNull(),
+    apiScopes: text('api_scopes').array().notNull(),
+    createdAt: moment('created_at').notNull().defaultNow(),
+    updatedAt: moment('updated_at').notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.clientId] })],
+);
+
+/** The outbox of back-channel logout: sessions that have ended, and who has yet to be told. */
+export const logoutDeliveries = schema.table(
+  'logout_deliveries',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    clientId: text('client_id').notNull(),
+    accountId: uuid('account_id').notNull(),
+    // Sealed: it names a session.
+    sealedSid: text('sealed_sid').notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    nextAttemptAt: moment('next_attempt_at').notNull().defaultNow(),
+    createdAt: moment('created_at').notNull().defaultNow(),
+  },
+  (table) => [index('logout_deliveries_due').on(table.nextAttemptAt)],
+);
+
+/** Who did what, and how it ended: rows are added and, when they are old, deleted. */
+export const auditEvents = schema.table(
+  'audit_events',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    at: moment('at').notNull().defaultNow(),
+    event: text('event').notNull(),
+    outcome: text('outcome', { enum: ['success', 'failure'] }).notNull(),
+    // Whose account is concerned, if it is known.
+    accountId: uuid('account_id'),
+    // Who acted, if it was not the account itself: an administrator.
+    actorId: text('actor_id'),
+    clientId: text('client_id'),
+    address: text('address'),
+    requestId: text('request_id'),
+    detail: jsonb('detail').notNull().default({}),
+  },
+  (table) => [
+    index('audit_events_account').on(table.accountId, table.id),
+    index('audit_events_at').on(table.at),
+  ],
 );

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db, openDatabase, Problem } from '@gatehouse/service-kit';
 import { eq } from 'drizzle-orm';
-import { createAccountStore, type NewAccount } from '../src/accounts.ts';
+import { createAccountStore, type NewAccount } from '../src/accounts/accounts.ts';
 import { accounts as table } from '../src/schema.ts';
 
 describe('accounts', () => {

@@ -10,10 +10,10 @@ import {
 import { createLogger, type Db } from '@gatehouse/service-kit';
 import { realServer, startRedis } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
-import { createAdapterFactory } from '../src/adapter.ts';
-import { createPresentedTokens } from '../src/presented-tokens.ts';
-import { createRevocations } from '../src/revocation.ts';
-import { createVault } from '../src/vault.ts';
+import { createAdapterFactory } from '../src/protocol/adapter.ts';
+import { createVault } from '../src/protocol/vault.ts';
+import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
+import { createRevocations } from '../src/revocation/revocation.ts';
 import { openAuthDatabase } from './interaction-app.ts';
 
 suite('a code that two redeem at once', () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SQL, sql } from 'drizzle-orm';
-import { accountOfIdentity } from '../src/federated-accounts.ts';
-import { loadSigningKeys } from '../src/keys.ts';
-import { createVault } from '../src/vault.ts';
+import { accountOfIdentity } from '../src/federation/federated-accounts.ts';
+import { loadSigningKeys } from '../src/keys/keys.ts';
+import { createVault } from '../src/protocol/vault.ts';
 import { enterCode, requestCode } from './device-flow.ts';
 import {
   authorizeUrl,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import type { Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
-import { deleteExpiredDeviceCodes } from '../src/device-codes.ts';
+import { deleteExpiredDeviceCodes } from '../src/grants/device-codes.ts';
 import { allowDevice, confirm, enterCode, poll, requestCode } from './device-flow.ts';
 import { issuer, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import type { Page } from '@gatehouse/test-kit';
-import { deviceGrant } from '../src/clients.ts';
+import { deviceGrant } from '../src/clients/clients.ts';
 import { allowDevice, confirm, enterCode, poll, requestCode } from './device-flow.ts';
 import { alicePassword, openAuthDatabase, polyglot, startInteractionApp } from './interaction-app.ts';
 import { issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';

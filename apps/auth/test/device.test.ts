@@ -10,7 +10,7 @@ import {
   None,
   pollDeviceAuthorizationGrant,
 } from 'openid-client';
-import { deleteExpiredRecords } from '../src/adapter.ts';
+import { deleteExpiredRecords } from '../src/protocol/adapter.ts';
 import { allowDevice, cli, enterCode, poll, requestCode } from './device-flow.ts';
 import {
   demoWeb,

@@ -5,13 +5,13 @@ import { createMemoryDenylist } from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createHealth, createLogger, createMetrics, type Db, openDatabase } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
-import { createAccountStore } from '../src/accounts.ts';
+import { createAccountStore } from '../src/accounts/accounts.ts';
 import { createAuthApp } from '../src/app.ts';
-import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients.ts';
+import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
-import { openKeyRing } from '../src/key-ring.ts';
-import { createRevocations } from '../src/revocation.ts';
-import { createVault } from '../src/vault.ts';
+import { openKeyRing } from '../src/keys/key-ring.ts';
+import { createVault } from '../src/protocol/vault.ts';
+import { createRevocations } from '../src/revocation/revocation.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
 
 export { callback, issuer } from './start-test-auth.ts';

@@ -6,9 +6,9 @@ import { listenApp } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import express from 'express';
 import { decodeJwt, decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose';
-import { listKeys, removeKey, rotateKeys } from '../src/keys.ts';
-import { apiAudience } from '../src/scopes.ts';
-import { createVault } from '../src/vault.ts';
+import { listKeys, removeKey, rotateKeys } from '../src/keys/keys.ts';
+import { apiAudience } from '../src/protocol/scopes.ts';
+import { createVault } from '../src/protocol/vault.ts';
 import {
   demoWeb,
   encryptionKey,

@@ -5,7 +5,7 @@ import { type RealServer, realServer, startPostgres, startRedis } from '@gatehou
 import { type SQL, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { decodeJwt } from 'jose';
-import { createVault } from '../src/vault.ts';
+import { createVault } from '../src/protocol/vault.ts';
 import { encryptionKey, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 const needed = { skip: realServer('postgres').skip || realServer('redis').skip };

@@ -3,8 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import { createLogger, type Db } from '@gatehouse/service-kit';
 import { createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import express from 'express';
-import { createAccountStore } from '../src/accounts.ts';
-import { interactionRouter } from '../src/interaction.ts';
+import { createAccountStore } from '../src/accounts/accounts.ts';
+import { interactionRouter } from '../src/interaction/interaction.ts';
 import { html, trustedHtml } from '../src/pages/html.ts';
 import { alicePassword, issuer, openAuthDatabase, polyglot, startInteractionApp } from './interaction-app.ts';
 

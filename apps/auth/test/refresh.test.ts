@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
-import { createAdapterFactory } from '../src/adapter.ts';
-import { createPresentedTokens } from '../src/presented-tokens.ts';
-import type { Revocations } from '../src/revocation.ts';
-import { createVault } from '../src/vault.ts';
+import { createAdapterFactory } from '../src/protocol/adapter.ts';
+import { createVault } from '../src/protocol/vault.ts';
+import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
+import type { Revocations } from '../src/revocation/revocation.ts';
 import {
   authorizeUrl,
   basic,

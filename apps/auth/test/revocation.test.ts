@@ -3,8 +3,8 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createTestIssuer, rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt, importJWK, SignJWT } from 'jose';
-import { loadSigningKeys } from '../src/keys.ts';
-import { createVault } from '../src/vault.ts';
+import { loadSigningKeys } from '../src/keys/keys.ts';
+import { createVault } from '../src/protocol/vault.ts';
 import {
   basic,
   demoWeb,

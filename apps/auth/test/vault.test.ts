@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createVault } from '../src/vault.ts';
+import { createVault } from '../src/protocol/vault.ts';
 
 test('a vault takes a key of 32 bytes, and no other', () => {
   const key = (length: number) => Buffer.alloc(length, 7).toString('base64url');

@@ -1,26 +1,8 @@
-import { Redis, type RedisOptions } from 'ioredis';
 import type { Revocation } from './denylist.ts';
 
 /** The names in Redis. The braces keep them on one node of a cluster. */
 export function logKeys(name: string): { stream: string; marker: string; replay: string } {
   return { stream: `{${name}}`, marker: `{${name}}:complete`, replay: `{${name}}:replay` };
-}
-
-/** A client that never queues and never sends a command twice: what cannot be done now fails now. */
-export function createRedisClient(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
-  const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    connectTimeout: 500,
-    protocol: 2,
-    ...options,
-  });
-  // Every failure also rejects the command concerned; without a listener it would go to the console besides.
-  redis.on('error', () => {});
-  return redis;
 }
 
 /** One entry of the log as the fields of a stream entry. */

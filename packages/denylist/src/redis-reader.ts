@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { createRedisClient } from '@gatehouse/redis';
 import type { Redis } from 'ioredis';
 import { type DenylistReader, DenylistUnavailable, type TokenReference } from './denylist.ts';
-import { createRedisClient, decode, logKeys } from './redis-log.ts';
+import { decode, logKeys } from './redis-log.ts';
 import { createRevocationIndex, sweepRegularly } from './revocation-index.ts';
 
 const logStart = '0-0';

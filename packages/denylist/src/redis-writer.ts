@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createRedisClient } from '@gatehouse/redis';
 import type { ChainableCommander } from 'ioredis';
 import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
-import { createRedisClient, encode, logKeys } from './redis-log.ts';
+import { encode, logKeys } from './redis-log.ts';
 
 const entriesPerTransaction = 100;
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -32,7 +33,7 @@ export function requestContext({ logger, metrics }: { logger: Logger; metrics: M
 }
 
 /** The id of the request, as it is logged here and sent to every upstream. */
-export function requestIdOf(req: Request): string {
+export function requestIdOf(req: IncomingMessage): string {
   return String(req.headers['x-request-id']);
 }
 

@@ -1,8 +1,8 @@
 import type { Db, Logger } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
+import type { Vault } from '../protocol/vault.ts';
+import { repeat } from '../repeat.ts';
 import { isDue, type KnownKeys, openKey, readKeys, retire, rotateKeys, stagesAt } from './keys.ts';
-import { repeat } from './repeat.ts';
-import type { Vault } from './vault.ts';
 
 /** The keys of one moment, with their private parts. */
 export interface ServedKeys {

@@ -1,8 +1,8 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm';
-import { codeGuesses, deviceCodes as codes } from './schema.ts';
-import { lifetimes } from './scopes.ts';
-import type { Vault } from './vault.ts';
+import { lifetimes } from '../protocol/scopes.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { codeGuesses, deviceCodes as codes } from '../schema.ts';
 
 /** What the store of records does not keep of device codes: how users find them, and how often who asks for them. */
 export interface DeviceCodes {

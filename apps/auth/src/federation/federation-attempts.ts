@@ -1,7 +1,7 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, gt } from 'drizzle-orm';
-import { records } from './schema.ts';
-import type { Vault } from './vault.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { records } from '../schema.ts';
 
 /** A sign-in at the provider that is under way. */
 export interface FederationAttempt {

@@ -1,9 +1,9 @@
 import type { Db } from '@gatehouse/service-kit';
 import { asc, desc, eq, isNull, sql } from 'drizzle-orm';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
-import { signingKeys } from './schema.ts';
-import { lifetimes } from './scopes.ts';
-import type { Vault } from './vault.ts';
+import { lifetimes } from '../protocol/scopes.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { signingKeys } from '../schema.ts';
 
 /** Published before it signs; signing; published until its last token has died; published no more. */
 export type KeyStage = 'published' | 'signing' | 'retired' | 'removed';

@@ -1,10 +1,11 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
-import type { PresentedTokens } from './presented-tokens.ts';
+import { ownerHashes } from '../accounts/account-access.ts';
+import type { PresentedTokens } from '../revocation/presented-tokens.ts';
+import type { Revocations } from '../revocation/revocation.ts';
+import { records } from '../schema.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
-import type { Revocations } from './revocation.ts';
-import { records } from './schema.ts';
 import { orUnavailable } from './unavailable.ts';
 import type { Vault } from './vault.ts';
 
@@ -82,6 +83,8 @@ function createAdapter(
         idHash: text(row.idHash).as('id_hash'),
         grantHash: text(row.grantHash).as('grant_hash'),
         uidHash: text(row.uidHash).as('uid_hash'),
+        accountHash: text(row.accountHash).as('account_hash'),
+        clientHash: text(row.clientHash).as('client_hash'),
         payload: text(row.payload).as('payload'),
         consumedAt: sql`null::timestamptz`.as('consumed_at'),
         successor: text(null).as('successor'),
@@ -100,6 +103,7 @@ function createAdapter(
         // A sign-in under way outlives the grant that it began with.
         grantHash: payload.grantId && model !== 'Interaction' ? hashGrant(payload.grantId) : null,
         uidHash: payload.uid ? hashUid(payload.uid) : null,
+        ...ownerHashes(vault, model, payload),
         expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
       };
       const row = { model, idHash, ...state };

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
-import type { AccountStore } from './accounts.ts';
+import type { AccountStore } from '../accounts/accounts.ts';
+import { apiAudience } from '../protocol/scopes.ts';
+import { orUnavailable } from '../protocol/unavailable.ts';
 import type { IssuedClaims, ReadIssuedToken } from './issued-token.ts';
 import { type PresentedTokens, randomHandle } from './presented-tokens.ts';
 import type { Revocations } from './revocation.ts';
-import { apiAudience } from './scopes.ts';
-import { orUnavailable } from './unavailable.ts';
 
 interface TokenStatusDependencies {
   readIssuedToken: ReadIssuedToken;

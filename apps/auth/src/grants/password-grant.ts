@@ -1,8 +1,8 @@
 import { errors, type Provider } from 'oidc-provider';
-import type { AccountStore } from './accounts.ts';
-import { allowedScopes, requireScopes } from './requested-scopes.ts';
-import { apiAudience, openidScopes, resourceServer } from './scopes.ts';
-import { orUnavailable } from './unavailable.ts';
+import type { AccountStore } from '../accounts/accounts.ts';
+import { allowedScopes, requireScopes } from '../protocol/requested-scopes.ts';
+import { apiAudience, openidScopes, resourceServer } from '../protocol/scopes.ts';
+import { orUnavailable } from '../protocol/unavailable.ts';
 
 /**
  * Adds the password grant (RFC 6749, section 4.3), which OAuth 2.1 has dropped: for the tutorials' first-party client,

@@ -11,12 +11,12 @@ import {
   Provider,
   type RefreshToken,
 } from 'oidc-provider';
-import type { AccountStore } from './accounts.ts';
-import { ownClientMetadata, type RegisteredClient, tokenExchange } from './clients.ts';
-import { deviceFlow } from './device-grant.ts';
+import type { AccountStore } from '../accounts/accounts.ts';
+import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clients/clients.ts';
+import { deviceFlow } from '../grants/device-grant.ts';
+import { renderError } from '../pages/error.ts';
+import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
 import { mendProvider } from './mend-provider.ts';
-import { renderError } from './pages/error.ts';
-import { logoutSource, postLogoutSuccessSource } from './pages/logout.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
 import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
 import { orUnavailable } from './unavailable.ts';

@@ -6,13 +6,13 @@ import {
   type KoaContextWithOIDC,
   Provider,
 } from 'oidc-provider';
-import { clientAddressOf, networkOf } from './client-address.ts';
-import { isFromOwnPage } from './csrf.ts';
+import { clientAddressOf, networkOf } from '../interaction/client-address.ts';
+import { isFromOwnPage } from '../interaction/csrf.ts';
+import { codeConfirmPage, codeInputPage, deviceConnectedPage, TooManyGuesses } from '../pages/device.ts';
+import { renderError } from '../pages/error.ts';
+import { lifetimes } from '../protocol/scopes.ts';
+import { orUnavailable } from '../protocol/unavailable.ts';
 import { type DeviceCodes, pollIntervalSeconds } from './device-codes.ts';
-import { codeConfirmPage, codeInputPage, deviceConnectedPage, TooManyGuesses } from './pages/device.ts';
-import { renderError } from './pages/error.ts';
-import { lifetimes } from './scopes.ts';
-import { orUnavailable } from './unavailable.ts';
 
 /** The device grant (RFC 8628) as oidc-provider is to run it: 20^8 user codes, without vowels and digits. */
 export const deviceFlow = {

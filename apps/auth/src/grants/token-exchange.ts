@@ -1,8 +1,8 @@
 import { errors, type Provider } from 'oidc-provider';
-import { tokenExchange } from './clients.ts';
-import type { IssuedClaims, ReadIssuedToken } from './issued-token.ts';
-import { requireScopes } from './requested-scopes.ts';
-import { apiAudience, lifetimes, resourceServer } from './scopes.ts';
+import { tokenExchange } from '../clients/clients.ts';
+import { requireScopes } from '../protocol/requested-scopes.ts';
+import { apiAudience, lifetimes, resourceServer } from '../protocol/scopes.ts';
+import type { IssuedClaims, ReadIssuedToken } from '../revocation/issued-token.ts';
 
 interface ExchangePolicy {
   client: string;

@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq } from 'drizzle-orm';
+import { accounts, federatedIdentities } from '../schema.ts';
 import type { FederatedIdentity } from './federation.ts';
-import { accounts, federatedIdentities } from './schema.ts';
 
 /** What stands for somebody here who signs in elsewhere. */
 export interface FederatedAccount {

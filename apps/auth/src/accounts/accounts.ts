@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { type Db, Problem } from '@gatehouse/service-kit';
 import { hash, verify } from '@node-rs/argon2';
 import { eq, inArray } from 'drizzle-orm';
-import { accounts } from './schema.ts';
+import { accounts } from '../schema.ts';
 
 /** Someone who may sign in, unless disabled. */
 export interface Account {

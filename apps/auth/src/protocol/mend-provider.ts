@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
-import { deviceGrant, isClientSecret } from './clients.ts';
+import { deviceGrant, isClientSecret } from '../clients/clients.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';

@@ -1,7 +1,7 @@
 import { type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
-import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
+import { csrfToken, isCsrfToken, refuseCrossSite } from '../interaction/csrf.ts';
 import type { FederatedAccount } from './federated-accounts.ts';
 import {
   type FederatedIdentity,

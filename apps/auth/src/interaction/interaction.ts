@@ -1,13 +1,13 @@
 import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import { errors, type Provider } from 'oidc-provider';
-import type { Account, AccountStore } from './accounts.ts';
+import type { Account, AccountStore } from '../accounts/accounts.ts';
+import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
+import { consentPage } from '../pages/consent.ts';
+import { stylesheet } from '../pages/layout.ts';
+import { loginPage } from '../pages/login.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
-import { type FederationSignIn, federationLink, federationRoutes } from './federation-routes.ts';
 import { pageForError, sendPage } from './page-for-error.ts';
-import { consentPage } from './pages/consent.ts';
-import { stylesheet } from './pages/layout.ts';
-import { loginPage } from './pages/login.ts';
 
 interface InteractionDependencies {
   /** Asked for at each use, so that the pages hold no provider of their own. */

@@ -1,0 +1,21 @@
+import { Redis, type RedisOptions } from 'ioredis';
+
+/**
+ * A client that never queues and never sends a command twice: what cannot be done now fails now.
+ * @param options besides, or instead of, ours: above all `commandTimeout` and `retryStrategy`
+ */
+export function createRedisClient(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
+  const redis = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    connectTimeout: 500,
+    protocol: 2,
+    ...options,
+  });
+  // Every failure also rejects the command concerned; without a listener it would go to the console besides.
+  redis.on('error', () => {});
+  return redis;
+}
