@@ -16,8 +16,8 @@ export const policyVariables = {
   /** How old the newest signing key gets, and for how long a new one is known before it signs. */
   KEY_ROTATION_DAYS: z.coerce.number().positive().default(90),
   KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
-  /** For how long a used refresh token may be repeated. None: it is single-use to the letter. */
-  REFRESH_GRACE_SECONDS: z.coerce.number().min(0).max(60).default(0),
+  /** For how long a used refresh token may be repeated; with 0 it is single-use to the letter. */
+  REFRESH_GRACE_SECONDS: z.coerce.number().min(0).max(60).default(10),
 };
 
 /** What the authorization server reads from its environment; no secret has a default. */

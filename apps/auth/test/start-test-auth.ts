@@ -64,7 +64,6 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     ORDERS_CLIENT_SECRET: orders.secret,
     DEMO: 'true',
     ALLOW_PASSWORD_GRANT: 'true',
-    REFRESH_GRACE_SECONDS: '10',
     ...env,
   };
   const auth = options.ownProcess ? await spawnMain(variables, log) : await startHere();
