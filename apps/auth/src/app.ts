@@ -19,6 +19,7 @@ import {
 import express, { type Express } from 'express';
 import type { Provider } from 'oidc-provider';
 import { type AccountStore, createAccountStore } from './accounts/accounts.ts';
+import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import { type RegisteredClient, systemClients } from './clients/clients.ts';
 import type { AuthConfig } from './config.ts';
 import { demoClients, demoLogins } from './demo.ts';
@@ -60,6 +61,7 @@ interface AuthDependencies {
   keys: KeyRing;
   revocations: Revocations;
   refreshGraceMs: number;
+  audit: AuditLog;
   health: Health;
   logger: Logger;
   metrics: Metrics;
@@ -146,6 +148,8 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
   const database = await openDatabase(source, { name: 'auth', migrations, logger });
   opening.defer(() => database.close());
   const { db } = database;
+  const audit = createAuditLog({ db, metrics, logger });
+  opening.defer(() => audit.close());
   const accounts = createAccountStore(db);
   if (config.DEMO) await accounts.seed(demoLogins);
 
@@ -195,6 +199,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     keys,
     revocations,
     refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
+    audit,
     health,
     logger,
     metrics,

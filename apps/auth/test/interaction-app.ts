@@ -7,6 +7,7 @@ import { createHealth, createLogger, createMetrics, type Db, openDatabase } from
 import { type Browser, createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import { createAccountStore } from '../src/accounts/accounts.ts';
 import { createAuthApp } from '../src/app.ts';
+import { createAuditLog } from '../src/audit/audit-log.ts';
 import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
 import { openKeyRing } from '../src/keys/key-ring.ts';
@@ -61,6 +62,9 @@ export async function startInteractionApp(t: TestContext, db: Db) {
   const vault = createVault(encryptionKey);
   const keys = await openKeyRing({ db, vault, logger, rotationDays: 90, publishSeconds: 90 });
   t.after(() => keys.close());
+  const metrics = createMetrics('auth');
+  const audit = createAuditLog({ db, metrics, logger });
+  t.after(() => audit.close());
   const app = createAuthApp({
     issuer,
     allowPasswordGrant: false,
@@ -73,7 +77,8 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     refreshGraceMs: 0,
     health: createHealth({}, logger),
     logger,
-    metrics: createMetrics('auth'),
+    audit,
+    metrics,
   });
   const listening = await listenApp(app);
   t.after(() => listening.close());
