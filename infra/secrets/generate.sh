@@ -7,6 +7,7 @@ chmod 711 "$folder"
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
 random > "$folder/encryption-key"
 random > "$folder/orders-client-secret"
+random > "$folder/users-client-secret"
 random > "$folder/postgres-password"
 for service in auth users items orders; do
   printf 'postgres://%s:%s@postgres:5432/%s\n' "$service" "$(random)" "$service" > "$folder/$service-database-url"

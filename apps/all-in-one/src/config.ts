@@ -27,8 +27,9 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   ALLOW_PASSWORD_GRANT: FlagSchema.default(true),
   /** Made at the first start, and kept in the data directory, unless given. */
   ENCRYPTION_KEY: AuthConfigSchema.shape.ENCRYPTION_KEY.optional(),
-  /** Made at each start unless given: both who use it run in this process. */
+  /** Made at each start unless given: all who use them run in this process. */
   ORDERS_CLIENT_SECRET: AuthConfigSchema.shape.ORDERS_CLIENT_SECRET.optional(),
+  USERS_CLIENT_SECRET: AuthConfigSchema.shape.USERS_CLIENT_SECRET.optional(),
   ...federationVariables,
   ...policyVariables,
 });

@@ -58,7 +58,8 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
 
   const issuer = config.ISSUER ?? `http://localhost:${config.PORT}`;
   const base = { ...config, ISSUER: issuer, METRICS_PORT: undefined };
-  const secret = config.ORDERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
+  const ordersSecret = config.ORDERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
+  const usersSecret = config.USERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
 
   const auth = await started(
     startAuth(
@@ -66,13 +67,22 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
         ...base,
         PORT: config.AUTH_PORT,
         ENCRYPTION_KEY: config.ENCRYPTION_KEY ?? keptKey(config.DATA_DIR),
-        ORDERS_CLIENT_SECRET: secret,
+        ORDERS_CLIENT_SECRET: ordersSecret,
+        USERS_CLIENT_SECRET: usersSecret,
       },
       { ...partsOf('auth'), denylist: denylist.writer },
     ),
   );
   const api = { ...base, JWKS_URI: `${auth}/.well-known/jwks.json` };
-  const usersUrl = await started(startService(users, { ...api, PORT: config.USERS_PORT }, partsOf('users')));
+  const usersConfig = {
+    ...api,
+    PORT: config.USERS_PORT,
+    ACCOUNTS_URL: auth,
+    TOKEN_URL: `${auth}/token`,
+    CLIENT_ID: 'users-service',
+    CLIENT_SECRET: usersSecret,
+  };
+  const usersUrl = await started(startService(users, usersConfig, partsOf('users')));
   const itemsUrl = await started(startService(items, { ...api, PORT: config.ITEMS_PORT }, partsOf('items')));
   const ordersConfig = {
     ...api,
@@ -80,7 +90,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     ITEMS_URL: itemsUrl,
     TOKEN_URL: `${auth}/token`,
     CLIENT_ID: 'orders-service',
-    CLIENT_SECRET: secret,
+    CLIENT_SECRET: ordersSecret,
   };
   const ordersUrl = await started(startService(orders, ordersConfig, partsOf('orders')));
   const upstreams = { AUTH_URL: auth, USERS_URL: usersUrl, ITEMS_URL: itemsUrl, ORDERS_URL: ordersUrl };

@@ -190,7 +190,10 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     allowPasswordGrant,
     federation,
     clients: [
-      ...systemClients({ ordersClientSecret: config.ORDERS_CLIENT_SECRET }),
+      ...systemClients({
+        ordersClientSecret: config.ORDERS_CLIENT_SECRET,
+        usersClientSecret: config.USERS_CLIENT_SECRET,
+      }),
       ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
     ],
     db,

@@ -20,6 +20,8 @@ export const policyVariables = {
   REFRESH_GRACE_SECONDS: z.coerce.number().min(0).max(60).default(10),
 };
 
+const ClientSecretSchema = z.string().min(16, 'must have at least 16 characters');
+
 /** What the authorization server reads from its environment; no secret has a default. */
 export const AuthConfigSchema = ProcessConfigSchema.extend({
   // The protocol's paths stand at the root, so the issuer is an origin.
@@ -30,7 +32,8 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
   DATABASE_URL: PostgresUrlSchema.optional(),
   REDIS_URL: RedisUrlSchema.optional(),
   ENCRYPTION_KEY: z.string().refine(isKey, 'must be 32 random bytes in base64url'),
-  ORDERS_CLIENT_SECRET: z.string().min(16, 'must have at least 16 characters'),
+  ORDERS_CLIENT_SECRET: ClientSecretSchema,
+  USERS_CLIENT_SECRET: ClientSecretSchema,
   DEMO: FlagSchema.default(false),
   ALLOW_PASSWORD_GRANT: FlagSchema.default(false),
   ...policyVariables,
@@ -42,13 +45,14 @@ export type AuthConfig = z.output<typeof AuthConfigSchema>;
 const demoSecrets: readonly unknown[] = [
   Buffer.from('gatehouse-demo-key-not-a-secret!').toString('base64url'),
   'demo-orders-service-secret',
+  'demo-users-service-secret',
 ];
 const isDemoSecret = (value: unknown) => demoSecrets.includes(value);
 const isPublic = 'is the public one of the demo';
 
 /** The environment of a process of its own, which in production must have secrets of its own. */
 export const AuthProcessConfigSchema = refuseInProduction(
-  ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET'].reduce(
+  ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET', 'USERS_CLIENT_SECRET'].reduce(
     (schema, name) => refuseInProduction(schema, name, isPublic, isDemoSecret),
     refineForProduction(AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true })),
   ),

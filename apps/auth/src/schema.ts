@@ -17,17 +17,24 @@ export const schema = pgSchema('auth');
 const moment = (name: string) => timestamp(name, { withTimezone: true });
 
 /** Who may sign in; passwords are kept as argon2id hashes, and who signs in elsewhere has none. */
-export const accounts = schema.table('accounts', {
-  id: uuid('id').primaryKey(),
-  username: text('username').notNull().unique(),
-  email: text('email'),
-  emailVerified: boolean('email_verified').notNull().default(false),
-  displayName: text('display_name').notNull(),
-  passwordHash: text('password_hash'),
-  roles: text('roles').array().notNull().default(sql`'{}'::text[]`),
-  disabledAt: moment('disabled_at'),
-  createdAt: moment('created_at').notNull().defaultNow(),
-});
+export const accounts = schema.table(
+  'accounts',
+  {
+    id: uuid('id').primaryKey(),
+    username: text('username').notNull().unique(),
+    email: text('email'),
+    emailVerified: boolean('email_verified').notNull().default(false),
+    displayName: text('display_name').notNull(),
+    passwordHash: text('password_hash'),
+    roles: text('roles').array().notNull().default(sql`'{}'::text[]`),
+    disabledAt: moment('disabled_at'),
+    // Epoch seconds: what was issued before is revoked.
+    tokensNotBefore: bigint('tokens_not_before', { mode: 'number' }).notNull().default(0),
+    // Cursors of lists carry milliseconds, so the column must not keep more.
+    createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
+  },
+  (table) => [index('accounts_newest').on(table.createdAt, table.id)],
+);
 
 /** Who an account is at another provider. */
 export const federatedIdentities = schema.table(

@@ -35,8 +35,10 @@ describe('accounts', () => {
     const dora = person('dora', 'correct horse', { roles: ['customer', 'admin'] });
     await store.seed([dora]);
     const { password, ...account } = dora;
-    assert.deepEqual(await store.authenticate('dora', password), account);
-    assert.deepEqual(await store.find(dora.id), account);
+    const found = await store.find(dora.id);
+    assert.ok(found?.createdAt instanceof Date);
+    assert.deepEqual(found, { ...account, tokensNotBefore: 0, createdAt: found.createdAt });
+    assert.deepEqual(await store.authenticate('dora', password), found);
     assert.equal(await store.authenticate('dora', 'Correct horse'), undefined);
     assert.equal(await store.authenticate('nobody', password), undefined);
     assert.equal(await store.find(randomUUID()), undefined);

@@ -24,6 +24,7 @@ test('R40 lists every fault of its configuration, and no value, and exits 78', a
     'REDIS_URL',
     'ENCRYPTION_KEY',
     'ORDERS_CLIENT_SECRET',
+    'USERS_CLIENT_SECRET',
   ]) {
     assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
   }
@@ -39,10 +40,12 @@ test('R40 A57 refuses demo data, the secrets of the demo and an issuer without T
     REDIS_URL: 'nowhere.invalid:6379',
     ENCRYPTION_KEY_FILE: `${demoSecrets}/encryption-key`,
     ORDERS_CLIENT_SECRET_FILE: `${demoSecrets}/orders-client-secret`,
+    USERS_CLIENT_SECRET_FILE: `${demoSecrets}/users-client-secret`,
     DEMO: 'true',
   });
   assert.equal(code, 78);
-  for (const name of ['DATABASE_URL', 'REDIS_URL', 'DEMO', 'ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET']) {
+  const faulty = ['DATABASE_URL', 'REDIS_URL', 'DEMO', 'ENCRYPTION_KEY'];
+  for (const name of [...faulty, 'ORDERS_CLIENT_SECRET', 'USERS_CLIENT_SECRET']) {
     assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
   }
   assert.match(stderr, /^auth: ISSUER: must be https/m);
@@ -56,6 +59,7 @@ test('R40 refuses half a provider for sign-in elsewhere, and one that is asked w
     REDIS_URL: 'redis://nowhere.invalid',
     ENCRYPTION_KEY: 'A'.repeat(43),
     ORDERS_CLIENT_SECRET: 'orders-secret-for-tests',
+    USERS_CLIENT_SECRET: 'users-secret-for-tests',
   };
   const faulty: [Record<string, string>, string[]][] = [
     [{ FEDERATION_PRESET: 'google' }, ['FEDERATION_CLIENT_ID', 'FEDERATION_CLIENT_SECRET']],

@@ -22,6 +22,7 @@ import { AuthConfigSchema } from '../src/config.ts';
 export const issuer = 'http://localhost:8080';
 export const demoWeb = { id: 'demo-web', secret: 'demo-web-secret' };
 export const orders = { id: 'orders-service', secret: 'orders-secret-for-tests' };
+export const users = { id: 'users-service', secret: 'users-secret-for-tests' };
 export const reporting = { id: 'demo-reporting', secret: 'demo-reporting-secret' };
 export const explorer = { id: 'explorer' };
 export const firstParty = { id: 'demo-first-party' };
@@ -62,6 +63,7 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
     ENCRYPTION_KEY: encryptionKey,
     ORDERS_CLIENT_SECRET: orders.secret,
+    USERS_CLIENT_SECRET: users.secret,
     DEMO: 'true',
     ALLOW_PASSWORD_GRANT: 'true',
     ...env,

@@ -3,7 +3,12 @@ import { and, eq, inArray, type SQL } from 'drizzle-orm';
 import type { AdapterPayload } from 'oidc-provider';
 import type { Vault } from '../protocol/vault.ts';
 import type { Revocations } from '../revocation/revocation.ts';
-import { records } from '../schema.ts';
+import { accounts, records } from '../schema.ts';
+
+interface Alongside {
+  /** What else is to be true exactly when the access has ended; when it throws, nothing has. */
+  alongside?: (tx: Db) => Promise<unknown>;
+}
 
 /** Ends what an account has given away: at once, in every process, and whatever restarts. */
 export interface AccountAccess {
@@ -11,9 +16,9 @@ export interface AccountAccess {
    * Ends every session, grant, refresh token and access token of an account.
    * @param options.exceptSession the uid of a session that stays, though what it gave to clients ends too
    */
-  endAll(accountId: string, options?: { exceptSession?: string }): Promise<void>;
+  endAll(accountId: string, options?: Alongside & { exceptSession?: string }): Promise<void>;
   /** Refuses every access token that an account has now; its sessions and refresh tokens go on and get new ones. */
-  endAccessTokens(accountId: string): Promise<void>;
+  endAccessTokens(accountId: string, options?: Alongside): Promise<void>;
   /** Ends every grant that an account has given to a client, with its tokens. */
   endGrantsOf(accountId: string, clientId: string): Promise<void>;
 }
@@ -29,8 +34,18 @@ export function createAccountAccess({
   revocations: Revocations;
 }): AccountAccess {
   const ofAccount = (accountId: string) => eq(records.accountHash, hashAccount(vault, accountId));
-  // A token of this very second may be as old as the revocation, so it ends too.
-  const now = () => Math.floor(Date.now() / 1000) + 1;
+
+  async function endTokens(accountId: string, work: (tx: Db) => Promise<unknown>): Promise<void> {
+    const target = { sub: accountId, notBefore: 0 };
+    await revocations.revoke(target, async (tx) => {
+      await work(tx);
+      const isThis = eq(accounts.id, accountId);
+      await tx.select({ id: accounts.id }).from(accounts).where(isThis).for('update');
+      // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
+      target.notBefore = Math.ceil(Date.now() / 1000) + 1;
+      await tx.update(accounts).set({ tokensNotBefore: target.notBefore }).where(isThis);
+    });
+  }
 
   async function deleteGrants(tx: Db, condition: SQL | undefined): Promise<string[]> {
     const grants = await tx
@@ -47,8 +62,9 @@ export function createAccountAccess({
   }
 
   return {
-    async endAll(accountId, { exceptSession } = {}) {
-      await revocations.revoke({ sub: accountId, notBefore: now() }, async (tx) => {
+    async endAll(accountId, { exceptSession, alongside } = {}) {
+      await endTokens(accountId, async (tx) => {
+        await alongside?.(tx);
         await deleteGrants(tx, ofAccount(accountId));
         const kept = exceptSession === undefined ? undefined : vault.hash(exceptSession, 'Session uid');
         const sessions = await tx
@@ -61,7 +77,7 @@ export function createAccountAccess({
       });
     },
 
-    endAccessTokens: (accountId) => revocations.revoke({ sub: accountId, notBefore: now() }),
+    endAccessTokens: (accountId, { alongside } = {}) => endTokens(accountId, async (tx) => alongside?.(tx)),
 
     async endGrantsOf(accountId, clientId) {
       const ofClient = eq(records.clientHash, vault.hash(clientId, 'client'));

@@ -16,9 +16,12 @@ export interface Account {
   emailVerified?: true;
   roles: string[];
   disabled: boolean;
+  /** Epoch seconds: access tokens that are dated before are revoked. */
+  tokensNotBefore: number;
+  createdAt: Date;
 }
 
-export interface NewAccount extends Readonly<Omit<Account, 'roles'>> {
+export interface NewAccount extends Readonly<Omit<Account, 'roles' | 'tokensNotBefore' | 'createdAt'>> {
   readonly roles: readonly string[];
   readonly password: string;
 }
@@ -56,20 +59,25 @@ export function createAccountStore(db: Db): AccountStore {
     return row;
   }
 
+  async function find(id: string) {
+    if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) return undefined;
+    const [row] = await db.select().from(accounts).where(eq(accounts.id, id));
+    return row && toAccount(row);
+  }
+
   return {
     async authenticate(username, password) {
       if (password.length === 0 || password.length > longestPassword) return undefined;
       const row = await byUsername(normalizeUsername(username));
       const passwordHash = row?.passwordHash ?? (await nobodysHash);
       const isRight = await inTurn(() => verify(passwordHash, normalizePassword(password)));
-      return isRight && row !== undefined && row.disabledAt === null ? toAccount(row) : undefined;
+      if (!isRight || row === undefined) return undefined;
+      // The hash takes its time, and the account may have been disabled meanwhile.
+      const account = await find(row.id);
+      return account?.disabled ? undefined : account;
     },
 
-    async find(id) {
-      if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) return undefined;
-      const [row] = await db.select().from(accounts).where(eq(accounts.id, id));
-      return row && toAccount(row);
-    },
+    find,
 
     async seed(newAccounts) {
       const ids = newAccounts.map(({ id }) => id);
@@ -92,8 +100,10 @@ export function createAccountStore(db: Db): AccountStore {
   };
 }
 
-function toAccount(row: typeof accounts.$inferSelect): Account {
-  const { id, username, displayName, email, emailVerified, roles, disabledAt } = row;
+/** An account as the rest of the server sees it. */
+export function toAccount(row: typeof accounts.$inferSelect): Account {
+  const { id, username, displayName, email, emailVerified, roles, disabledAt, tokensNotBefore, createdAt } =
+    row;
   return {
     id,
     username,
@@ -102,6 +112,8 @@ function toAccount(row: typeof accounts.$inferSelect): Account {
     ...(emailVerified && { emailVerified }),
     roles,
     disabled: disabledAt !== null,
+    tokensNotBefore,
+    createdAt,
   };
 }
 

@@ -34,16 +34,27 @@ export function isClientSecret(hashed: string | undefined, secret: string): bool
 }
 
 /** The clients that every deployment has. */
-export function systemClients({ ordersClientSecret }: { ordersClientSecret: string }): RegisteredClient[] {
+export function systemClients(secrets: {
+  ordersClientSecret: string;
+  usersClientSecret: string;
+}): RegisteredClient[] {
+  const exchangesTokens = {
+    grant_types: [tokenExchange],
+    response_types: [],
+    redirect_uris: [],
+    allowed_scopes: '',
+    resource_audience: 'urn:gatehouse:api',
+  };
   return [
-    confidentialClient(ordersClientSecret, {
+    confidentialClient(secrets.ordersClientSecret, {
+      ...exchangesTokens,
       client_id: 'orders-service',
       client_name: 'Orders service',
-      grant_types: [tokenExchange],
-      response_types: [],
-      redirect_uris: [],
-      allowed_scopes: '',
-      resource_audience: 'urn:gatehouse:api',
+    }),
+    confidentialClient(secrets.usersClientSecret, {
+      ...exchangesTokens,
+      client_id: 'users-service',
+      client_name: 'Users service',
     }),
   ];
 }

@@ -19,7 +19,8 @@ export function registerPasswordGrant(provider: Provider, accounts: AccountStore
 
       const account = await orUnavailable(() => accounts.authenticate(username, password));
       if (!account) throw new errors.InvalidGrant('username or password is wrong');
-      ctx.oidc.entity('Account', { accountId: account.id, roles: account.roles });
+      const { roles, tokensNotBefore } = account;
+      ctx.oidc.entity('Account', { accountId: account.id, roles, tokensNotBefore });
 
       const accountId = account.id;
       const grant = new provider.Grant({ accountId, clientId: client.clientId });

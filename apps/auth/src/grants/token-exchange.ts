@@ -1,14 +1,14 @@
 import { errors, type Provider } from 'oidc-provider';
 import { tokenExchange } from '../clients/clients.ts';
 import { requireScopes } from '../protocol/requested-scopes.ts';
-import { apiAudience, lifetimes, resourceServer } from '../protocol/scopes.ts';
+import { accountsAudience, apiAudience, lifetimes, resourceServer } from '../protocol/scopes.ts';
 import type { IssuedClaims, ReadIssuedToken } from '../revocation/issued-token.ts';
 
 interface ExchangePolicy {
   client: string;
   audience: string;
-  /** What the subject must have allowed. */
-  needs: string;
+  /** What the subject must have allowed: one of these. */
+  needs: readonly string[];
   /** What the client may then do on the subject's behalf. */
   allows: readonly string[];
 }
@@ -18,8 +18,20 @@ const policies: readonly ExchangePolicy[] = [
   {
     client: 'orders-service',
     audience: 'urn:gatehouse:items',
-    needs: 'orders:write',
+    needs: ['orders:write'],
     allows: ['items:read', 'items:reserve'],
+  },
+  {
+    client: 'users-service',
+    audience: accountsAudience,
+    needs: ['profile:read', 'profile:write'],
+    allows: ['accounts:read'],
+  },
+  {
+    client: 'users-service',
+    audience: accountsAudience,
+    needs: ['users:admin'],
+    allows: ['accounts:admin'],
   },
 ];
 
@@ -49,8 +61,11 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
     async (ctx) => {
       const { client, params } = ctx.oidc;
       refuseUnsupported(params);
-      const policy = policies.find((p) => p.client === client.clientId && p.audience === params.audience);
-      if (!policy) throw new errors.InvalidTarget('the client may not call this audience');
+      const open = policies.filter((p) => p.client === client.clientId && p.audience === params.audience);
+      const [first] = open;
+      if (!first) throw new errors.InvalidTarget('the client may not call this audience');
+      const asked = ctx.oidc.requestParamScopes;
+      const policy = open.find(({ allows }) => allows.some((scope) => asked.has(scope))) ?? first;
       const scopes = requireScopes(ctx, policy.allows);
 
       const subject = await deps.readIssuedToken(params.subject_token ?? '');
@@ -58,14 +73,16 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       if (subject?.aud !== apiAudience || subject.gid === undefined || !(await deps.isLive(subject))) {
         throw new errors.InvalidGrant('the subject token is not a live access token of the API');
       }
-      if (!subject.scope.split(' ').includes(policy.needs)) {
-        throw new errors.InvalidScope('the subject token does not have the scope for this', policy.needs);
+      const { audience, needs } = policy;
+      if (!subject.scope.split(' ').some((scope) => needs.includes(scope))) {
+        throw new errors.InvalidScope('the subject token does not have the scope for this', needs.join(' '));
       }
 
       const secondsLeft = subject.exp - Math.floor(Date.now() / 1000);
       if (secondsLeft < 1) throw new errors.InvalidGrant('the subject token has expired');
       const lifetime = Math.min(lifetimes.accessToken, secondsLeft);
-      ctx.oidc.entity('Account', { accountId: subject.sub, roles: subject.roles });
+      const { sub: accountId, roles, iat: tokensNotBefore } = subject;
+      ctx.oidc.entity('Account', { accountId, roles, tokensNotBefore });
       const token = new provider.AccessToken({
         accountId: subject.sub,
         client,
@@ -74,8 +91,8 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
         scope: scopes.join(' '),
         expiresIn: lifetime,
       });
-      const target = resourceServer(policy.audience, scopes, lifetime);
-      token.resourceServer = new provider.ResourceServer(policy.audience, target);
+      const target = resourceServer(audience, scopes, lifetime);
+      token.resourceServer = new provider.ResourceServer(audience, target);
       ctx.body = {
         access_token: await token.save(),
         issued_token_type: accessTokenType,

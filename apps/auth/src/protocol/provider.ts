@@ -61,10 +61,18 @@ export function createProvider(deps: ProviderDependencies): Provider {
     findAccount: async (_ctx, accountId) => {
       const account = await orUnavailable(() => accounts.find(accountId));
       if (!account || account.disabled) return undefined;
-      const { id, displayName, username, email, emailVerified = false, roles } = account;
+      const { id, displayName, username, email, emailVerified = false, roles, tokensNotBefore } = account;
       const address = email === undefined ? {} : { email, email_verified: emailVerified };
       const claims = { sub: id, name: displayName, preferred_username: username, ...address };
-      return { accountId: id, roles, claims: () => claims };
+      return { accountId: id, roles, tokensNotBefore, claims: () => claims };
+    },
+    formats: {
+      customizers: {
+        jwt: ({ oidc }, _token, jwt) => {
+          // Tokens of an account end by their date, up to 2 s ahead: those that follow must not.
+          jwt.payload.iat = Math.max(Number(jwt.payload.iat), Number(oidc.account?.tokensNotBefore ?? 0));
+        },
+      },
     },
     extraTokenClaims: (ctx, token) => {
       if (token.kind !== 'AccessToken') return { roles: [] };

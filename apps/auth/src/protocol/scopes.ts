@@ -3,6 +3,9 @@ import type { ResourceServer } from 'oidc-provider';
 /** The audience of the tokens that clients call the gateway with. */
 export const apiAudience = 'urn:gatehouse:api';
 
+/** The audience of the tokens that the users service calls the accounts API of this server with. */
+export const accountsAudience = 'urn:gatehouse:accounts';
+
 /** The scopes of OpenID Connect, which say what a client learns about the account. */
 export const openidScopes = ['openid', 'profile', 'email', 'offline_access'];
 
