@@ -30,7 +30,8 @@ import { type FederationSettings, federationSettings } from './federation/federa
 import { createDeviceCodes, deleteExpiredDeviceCodes } from './grants/device-codes.ts';
 import { paceDeviceGrant, withUserCodes } from './grants/device-grant.ts';
 import { registerPasswordGrant } from './grants/password-grant.ts';
-import { registerTokenExchange } from './grants/token-exchange.ts';
+import { createExchangedTokens } from './grants/exchanged-tokens.ts';
+import { type ExchangePolicy, exchangePolicies, registerTokenExchange } from './grants/token-exchange.ts';
 import { interactionRouter } from './interaction/interaction.ts';
 import { type KeyRing, openKeyRing, type ServedKeys } from './keys/key-ring.ts';
 import { publicPart } from './keys/keys.ts';
@@ -62,6 +63,7 @@ interface AuthDependencies {
   revocations: Revocations;
   refreshGraceMs: number;
   audit: AuditLog;
+  exchangePolicies: readonly ExchangePolicy[];
   health: Health;
   logger: Logger;
   metrics: Metrics;
@@ -85,8 +87,13 @@ export function createAuthApp(deps: AuthDependencies): Express {
       cookieKey: vault.derive('cookies').toString('base64url'),
     });
     paceDeviceGrant(provider, deviceCodes);
-    if (deps.allowPasswordGrant) registerPasswordGrant(provider, accounts);
-    registerTokenExchange(provider, { readIssuedToken, isLive: createIsLive({ revocations, accounts }) });
+    if (deps.allowPasswordGrant) registerPasswordGrant(provider, deps);
+    registerTokenExchange(provider, {
+      readIssuedToken,
+      isLive: createIsLive({ revocations, accounts }),
+      exchanged: createExchangedTokens(db, vault),
+      policies: deps.exchangePolicies,
+    });
     provider.use(acceptIssuedTokens({ readIssuedToken, revocations, accounts, presented }));
     publishOnly(provider, published);
     return provider;
@@ -137,7 +144,11 @@ export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: Den
 const expiryPauseMs = 60_000;
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
-export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Promise<RunningService> {
+export async function startAuth(
+  config: AuthConfig,
+  shared: AuthShared = {},
+  policy = { exchangePolicies },
+): Promise<RunningService> {
   const federation = federationSettings(config);
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
@@ -203,6 +214,7 @@ export async function startAuth(config: AuthConfig, shared: AuthShared = {}): Pr
     revocations,
     refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
     audit,
+    ...policy,
     health,
     logger,
     metrics,

@@ -75,6 +75,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     keys,
     revocations,
     refreshGraceMs: 0,
+    exchangePolicies: [],
     health: createHealth({}, logger),
     logger,
     audit,

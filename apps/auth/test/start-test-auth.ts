@@ -18,6 +18,7 @@ import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { startAuth } from '../src/app.ts';
 import { AuthConfigSchema } from '../src/config.ts';
+import type { ExchangePolicy } from '../src/grants/token-exchange.ts';
 
 export const issuer = 'http://localhost:8080';
 export const demoWeb = { id: 'demo-web', secret: 'demo-web-secret' };
@@ -47,13 +48,15 @@ interface TestAuthOptions {
   redisUrl?: string;
   denylist?: DenylistReader & DenylistWriter;
   env?: Record<string, string>;
+  /** Instead of those that every deployment has. */
+  exchangePolicies?: readonly ExchangePolicy[];
   /** Run it as the operating system would, which needs both addresses. */
   ownProcess?: boolean;
 }
 
 /** A running authorization server with nothing but the demo data; on an embedded database and the memory denylist unless told otherwise. */
 export async function startTestAuth(options: TestAuthOptions = {}) {
-  const { databaseUrl, redisUrl, denylist = createMemoryDenylist(), env } = options;
+  const { databaseUrl, redisUrl, denylist = createMemoryDenylist(), env, exchangePolicies } = options;
   const embedded = databaseUrl === undefined ? await emptyDatabase() : undefined;
   const log: string[] = [];
   const variables = {
@@ -71,11 +74,13 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
   const auth = options.ownProcess ? await spawnMain(variables, log) : await startHere();
 
   async function startHere() {
-    const running = await startAuth(AuthConfigSchema.parse(variables), {
+    const shared = {
       ...(embedded && { embedded }),
       ...(redisUrl === undefined && { denylist }),
       logger: createLogger({ name: 'auth', level: 'debug' }, { write: (line: string) => log.push(line) }),
-    });
+    };
+    const config = AuthConfigSchema.parse(variables);
+    const running = await startAuth(config, shared, exchangePolicies && { exchangePolicies });
     return { url: running.listener.url, close: running.close, kill: undefined };
   }
   let isClosed = false;

@@ -1,14 +1,32 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { demoWeb, firstParty, orders, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { exchangePolicies } from '../src/grants/token-exchange.ts';
+import {
+  demoWeb,
+  firstParty,
+  orders,
+  reporting,
+  startTestAuth,
+  type TestAuth,
+  users,
+} from './start-test-auth.ts';
 
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
+
+// As if the users service were called by the items service with a token of the orders service.
+const secondHop = {
+  client: users.id,
+  subjectAudience: 'urn:gatehouse:items',
+  audience: 'urn:gatehouse:third',
+  needs: ['items:reserve'],
+  allows: ['items:read'],
+};
 
 suite('token exchange', () => {
   let auth: TestAuth;
   before(async () => {
-    auth = await startTestAuth();
+    auth = await startTestAuth({ exchangePolicies: [...exchangePolicies, secondHop] });
   });
   after(() => auth.close());
 
@@ -82,7 +100,8 @@ suite('token exchange', () => {
     const subject = await subjectToken();
     const exchanged = (await exchange(subject)).body.access_token;
     const { idToken, refreshToken } = await auth.signedIn();
-    for (const token of ['junk', exchanged, idToken, refreshToken, `${subject}=`]) {
+    const { body } = await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting);
+    for (const token of ['junk', exchanged, idToken, refreshToken, `${subject}=`, body.access_token]) {
       assert.equal((await exchange(token)).body.error, 'invalid_grant', token);
     }
     await auth.post('/revoke', { token: subject }, firstParty);
@@ -101,5 +120,92 @@ suite('token exchange', () => {
     assert.equal(await auth.isActive(subject, firstParty), true);
     await auth.post('/revoke', { token: subject }, firstParty);
     assert.equal(await auth.isActive(other, orders), false);
+  });
+
+  /** A token that was exchanged for one that was exchanged for `subject`, and that one. */
+  async function exchangeTwice(subject: string) {
+    const first = await exchange(subject, { scope: 'items:read items:reserve' });
+    const second = await exchange(first.body.access_token, { audience: secondHop.audience }, users);
+    assert.equal(second.status, 200, JSON.stringify(second.body));
+    return { first: first.body.access_token, second: second.body.access_token };
+  }
+
+  test('J33 a token exchanged twice names both callers, the present one outermost', async () => {
+    const subject = await subjectToken();
+    const { second } = await exchangeTwice(subject);
+    const { act, sub, client_id, aud, scope, roles } = decodeJwt(second);
+    assert.deepEqual(act, { sub: users.id, act: { sub: orders.id } });
+    assert.deepEqual(
+      { sub, client_id, aud, scope, roles },
+      {
+        sub: decodeJwt(subject).sub,
+        client_id: users.id,
+        aud: secondHop.audience,
+        scope: 'items:read',
+        roles: decodeJwt(subject).roles,
+      },
+    );
+    const { body } = await auth.post('/introspect', { token: second }, users);
+    assert.deepEqual(body.act, act);
+  });
+
+  test('A33 a second exchange gives no more than its policy, from no other token, and lives no longer', async (t) => {
+    const subject = await subjectToken();
+    const audience = secondHop.audience;
+    const first = (await exchange(subject, { scope: 'items:read items:reserve' })).body.access_token;
+    const less = (await exchange(subject)).body.access_token;
+    const refusals = [
+      await exchange(subject, { audience }, users),
+      await exchange(less, { audience }, users),
+      await exchange(first, { audience, scope: 'items:reserve' }, users),
+      await exchange(first, { audience }, orders),
+      await exchange((await exchangeTwice(subject)).second, { audience }, users),
+    ];
+    assert.deepEqual(
+      refusals.map(({ body }) => body.error),
+      ['invalid_grant', 'invalid_scope', 'invalid_scope', 'invalid_target', 'invalid_grant'],
+    );
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 200_000 });
+    const { second } = await exchangeTwice(subject);
+    assert.equal(decodeJwt(second).exp, decodeJwt(subject).exp);
+  });
+
+  test('a token exchanged twice dies with the one in the middle and with the first, and kills neither', async () => {
+    const subject = await subjectToken();
+    const one = await exchangeTwice(subject);
+    const other = await exchangeTwice(subject);
+    const third = await exchangeTwice(subject);
+
+    await auth.post('/revoke', { token: one.first }, orders);
+    assert.equal(await auth.isActive(one.first, orders), false);
+    assert.equal(await auth.isActive(one.second, users), false);
+    assert.equal(auth.isDenied(one.second), true);
+    const again = await exchange(one.first, { audience: secondHop.audience }, users);
+    assert.equal(again.body.error, 'invalid_grant');
+
+    await auth.post('/revoke', { token: other.second }, users);
+    assert.equal(await auth.isActive(other.second, users), false);
+    assert.equal(await auth.isActive(other.first, orders), true);
+
+    await auth.post('/revoke', { token: subject }, firstParty);
+    assert.equal(await auth.isActive(third.second, users), false);
+    assert.equal(auth.isDenied(third.second), true);
+  });
+
+  test('a token that is exchanged while the one in the middle is revoked ends with it', async () => {
+    const subject = await subjectToken();
+    const audience = secondHop.audience;
+    let issued = 0;
+    for (let round = 0; round < 10; round += 1) {
+      const first = (await exchange(subject, { scope: 'items:read items:reserve' })).body.access_token;
+      const answers = Array.from({ length: 5 }, () => exchange(first, { audience }, users));
+      await auth.post('/revoke', { token: first }, orders);
+      for (const { status, body } of await Promise.all(answers)) {
+        if (status !== 200) assert.equal(body.error, 'invalid_grant');
+        else assert.equal(auth.isDenied(body.access_token), true);
+        issued += Number(status === 200);
+      }
+    }
+    assert.ok(issued > 0, 'the revocation always came first');
   });
 });

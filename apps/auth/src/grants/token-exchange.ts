@@ -1,11 +1,16 @@
-import { errors, type Provider } from 'oidc-provider';
+import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider';
 import { tokenExchange } from '../clients/clients.ts';
 import { requireScopes } from '../protocol/requested-scopes.ts';
 import { accountsAudience, apiAudience, lifetimes, resourceServer } from '../protocol/scopes.ts';
-import type { IssuedClaims, ReadIssuedToken } from '../revocation/issued-token.ts';
+import { orUnavailable } from '../protocol/unavailable.ts';
+import type { Actor, IssuedClaims, ReadIssuedToken } from '../revocation/issued-token.ts';
+import type { ExchangedTokens } from './exchanged-tokens.ts';
 
-interface ExchangePolicy {
+/** That a client may exchange tokens, which, and for what. */
+export interface ExchangePolicy {
   client: string;
+  /** Whom the token that it exchanges was issued for; the API unless told otherwise. */
+  subjectAudience?: string;
   audience: string;
   /** What the subject must have allowed: one of these. */
   needs: readonly string[];
@@ -14,7 +19,7 @@ interface ExchangePolicy {
 }
 
 /** Who may exchange what: nothing that is not written here. */
-const policies: readonly ExchangePolicy[] = [
+export const exchangePolicies: readonly ExchangePolicy[] = [
   {
     client: 'orders-service',
     audience: 'urn:gatehouse:items',
@@ -47,13 +52,15 @@ interface TokenExchangeParameters {
 interface TokenExchangeDependencies {
   readIssuedToken: ReadIssuedToken;
   isLive: (claims: IssuedClaims) => Promise<boolean>;
+  exchanged: ExchangedTokens;
+  policies: readonly ExchangePolicy[];
 }
 
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
 
 /**
  * Adds token exchange (RFC 8693) for calls from service to service: a narrower audience and scope, never a longer life,
- * `act` names the caller, and the token dies with the grant of the token it came from.
+ * `act` names the caller, and the token dies with the token it came from.
  */
 export function registerTokenExchange(provider: Provider, deps: TokenExchangeDependencies): void {
   provider.registerGrantType<TokenExchangeParameters>(
@@ -61,7 +68,9 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
     async (ctx) => {
       const { client, params } = ctx.oidc;
       refuseUnsupported(params);
-      const open = policies.filter((p) => p.client === client.clientId && p.audience === params.audience);
+      const open = deps.policies.filter(
+        (p) => p.client === client.clientId && p.audience === params.audience,
+      );
       const [first] = open;
       if (!first) throw new errors.InvalidTarget('the client may not call this audience');
       const asked = ctx.oidc.requestParamScopes;
@@ -69,10 +78,14 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       const scopes = requireScopes(ctx, policy.allows);
 
       const subject = await deps.readIssuedToken(params.subject_token ?? '');
-      // Only a person's own token counts: not a client's, and not one that was exchanged already.
-      if (subject?.aud !== apiAudience || subject.gid === undefined || !(await deps.isLive(subject))) {
-        throw new errors.InvalidGrant('the subject token is not a live access token of the API');
+      // Only a person's token counts, not a client's.
+      const { subjectAudience = apiAudience } = policy;
+      if (subject?.aud !== subjectAudience || subject.gid === undefined) {
+        throw new errors.InvalidGrant(
+          `the subject token is no access token of a person for ${subjectAudience}`,
+        );
       }
+      if (!(await deps.isLive(subject))) throw hasEnded();
       const { audience, needs } = policy;
       if (!subject.scope.split(' ').some((scope) => needs.includes(scope))) {
         throw new errors.InvalidScope('the subject token does not have the scope for this', needs.join(' '));
@@ -81,6 +94,7 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       const secondsLeft = subject.exp - Math.floor(Date.now() / 1000);
       if (secondsLeft < 1) throw new errors.InvalidGrant('the subject token has expired');
       const lifetime = Math.min(lifetimes.accessToken, secondsLeft);
+      ctx.oidc.entity(subjectToken, subject);
       const { sub: accountId, roles, iat: tokensNotBefore } = subject;
       ctx.oidc.entity('Account', { accountId, roles, tokensNotBefore });
       const token = new provider.AccessToken({
@@ -93,8 +107,15 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       });
       const target = resourceServer(audience, scopes, lifetime);
       token.resourceServer = new provider.ResourceServer(audience, target);
+      const access_token = await token.save();
+      if (subject.act) {
+        const link = { jti: token.jti, from: subject.jti, gid: subject.gid, expiresIn: lifetime };
+        await orUnavailable(() => deps.exchanged.remember(link));
+        // Either whoever ends the subject token finds the link, or we find that it has ended.
+        if (!(await deps.isLive(subject))) throw hasEnded();
+      }
       ctx.body = {
-        access_token: await token.save(),
+        access_token,
         issued_token_type: accessTokenType,
         token_type: 'Bearer',
         expires_in: lifetime,
@@ -111,6 +132,16 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       'scope',
     ],
   );
+}
+
+const hasEnded = () => new errors.InvalidGrant('the subject token is no longer live');
+
+const subjectToken = 'SubjectToken';
+
+/** Who acts by the token that this request asks for, and for whom in turn, back to the first (RFC 8693, 4.1). */
+export function actorOf({ oidc }: KoaContextWithOIDC, clientId: string | undefined): Actor {
+  const subject = oidc.entities[subjectToken] as IssuedClaims | undefined;
+  return { sub: String(clientId), ...(subject?.act && { act: subject.act }) };
 }
 
 function refuseUnsupported(params: TokenExchangeParameters): void {

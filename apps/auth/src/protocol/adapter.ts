@@ -2,6 +2,8 @@ import type { Db } from '@gatehouse/service-kit';
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import { ownerHashes } from '../accounts/account-access.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { createExchangedTokens } from '../grants/exchanged-tokens.ts';
 import type { PresentedTokens } from '../revocation/presented-tokens.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { records } from '../schema.ts';
@@ -35,6 +37,7 @@ function createAdapter(
   { db, vault, revocations, presented, refreshGraceMs }: AdapterDependencies,
 ): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
+  const exchanged = createExchangedTokens(db, vault);
   const isRefreshToken = model === 'RefreshToken';
   const hashId = (id: string) => vault.hash(id, model);
   const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
@@ -84,6 +87,19 @@ function createAdapter(
         grantHash: text(row.grantHash).as('grant_hash'),
         uidHash: text(row.uidHash).as('uid_hash'),
         accountHash: text(row.accountHash).as('account_hash'),
+  /** Ends an access token, but first what it was exchanged for, so that a request that fails can be repeated. */
+  async function endToken(jti: string): Promise<void> {
+    const endFurther = async (known: readonly string[]) => {
+      const found = await exchanged.from(jti);
+      for (const further of found) if (!known.includes(further)) await endToken(further);
+      return found;
+    };
+    const ended = await endFurther([]);
+    await revocations.revoke({ jti });
+    // What it was exchanged for in the meantime; from here on, it is for nothing.
+    await endFurther(ended);
+  }
+
         clientHash: text(row.clientHash).as('client_hash'),
         payload: text(row.payload).as('payload'),
         consumedAt: sql`null::timestamptz`.as('consumed_at'),
@@ -161,7 +177,7 @@ function createAdapter(
     },
 
     async destroy(id) {
-      if (isAccessToken) await revocations.revoke({ jti: id });
+      if (isAccessToken) await endToken(id);
       else await db.delete(records).where(withId(id));
     },
 

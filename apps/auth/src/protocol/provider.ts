@@ -15,6 +15,7 @@ import type { AccountStore } from '../accounts/accounts.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clients/clients.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
 import { renderError } from '../pages/error.ts';
+import { actorOf } from '../grants/token-exchange.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
 import { mendProvider } from './mend-provider.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
@@ -76,7 +77,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     },
     extraTokenClaims: (ctx, token) => {
       if (token.kind !== 'AccessToken') return { roles: [] };
-      const act = token.gty === tokenExchange ? { act: { sub: token.clientId } } : {};
+      const act = token.gty === tokenExchange ? { act: actorOf(ctx, token.clientId) } : {};
       return { gid: token.grantId, roles: ctx.oidc.account?.roles ?? [], ...act };
     },
 

@@ -1,6 +1,16 @@
 import { createLocalJWKSet, errors, type JWK, jwtVerify } from 'jose';
 import { z } from 'zod';
 
+const ActorSchema = z.object({
+  sub: z.string(),
+  get act() {
+    return ActorSchema.optional();
+  },
+});
+
+/** Who acts for the subject of a token, and for whom it acts in turn (RFC 8693, 4.1). */
+export type Actor = z.output<typeof ActorSchema>;
+
 const ClaimsSchema = z.object({
   jti: z.string().min(1),
   sub: z.string().min(1),
@@ -11,7 +21,7 @@ const ClaimsSchema = z.object({
   scope: z.string().default(''),
   gid: z.string().optional(),
   roles: z.array(z.string()).default([]),
-  act: z.object({ sub: z.string() }).optional(),
+  act: ActorSchema.optional(),
 });
 
 /** The claims of an access token that we have signed ourselves. */
