@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createAuthenticate, createKeySet } from '@gatehouse/auth-middleware';
+import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { listenApp } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import express from 'express';
@@ -170,6 +170,7 @@ async function startApi(t: TestContext, auth: TestAuth) {
     audiences: [apiAudience],
     keySet,
     denylist: auth.denylist,
+    dpop: { origin: issuer, proofIds: createMemoryProofIds() },
   });
   const app = express()
     .disable('x-powered-by')

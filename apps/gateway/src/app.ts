@@ -1,4 +1,4 @@
-import { requireScope } from '@gatehouse/auth-middleware';
+import { proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
 import {
   createHealth,
   createLogger,
@@ -79,6 +79,7 @@ function protectedResource(issuer: string): RequestHandler {
     resource_name: 'Gatehouse APIs',
     authorization_servers: [issuer],
     bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: proofAlgorithms,
   };
   return (_req, res) => {
     res.set('Cache-Control', 'public, max-age=3600').json(metadata);
@@ -99,6 +100,7 @@ export async function startGateway(
 
   const guard = openGuard(
     {
+      name: 'gateway',
       config,
       audiences: [apiAudience],
       resourceMetadataUrl: `${config.ISSUER}${protectedResourcePath}`,

@@ -1,13 +1,18 @@
 import { type DenylistReader, DenylistUnavailable, type TokenReference } from '@gatehouse/denylist';
 import type { NextFunction, Request, RequestHandler } from 'express';
-import { AuthError, type AuthErrorCode } from './auth-error.ts';
+import { AuthError, type AuthErrorCode, type AuthScheme } from './auth-error.ts';
 import { type Caller, setCaller } from './caller.ts';
 import type { KeySet } from './key-set.ts';
+import { type ProofIds, ProofIdsUnavailable } from './proof-ids.ts';
 import { createTokenCache } from './token-cache.ts';
+import { verifyProof } from './verify-proof.ts';
 import { createVerifyToken, hasExpired, keyIdOf, leewaySeconds } from './verify-token.ts';
 
-/** What became of a request: let through on a remembered or a newly verified token, or the code of its error. */
-export type Verdict = 'remembered' | 'verified' | AuthErrorCode;
+/**
+ * What became of a request: let through on a remembered or a newly verified token or on a proof beside it, or the code
+ * of its error.
+ */
+export type Verdict = 'remembered' | 'verified' | 'proven' | AuthErrorCode;
 
 export interface AuthenticateOptions {
   /** The `iss` that tokens must have, to the letter. */
@@ -16,6 +21,12 @@ export interface AuthenticateOptions {
   audiences: readonly string[];
   keySet: KeySet;
   denylist: Pick<DenylistReader, 'isRevoked'>;
+  /** What DPoP proofs are held against (RFC 9449). */
+  dpop: {
+    /** Of the URLs that clients call, whatever stands between them and this service. */
+    origin: string;
+    proofIds: Pick<ProofIds, 'add'>;
+  };
   /** How many verified tokens are remembered. Default 5000. */
   cacheSize?: number;
   /** Where the metadata of this protected resource is (RFC 9728), told in every challenge. */
@@ -29,18 +40,21 @@ const keysMissing = 'The keys to verify tokens with are not available';
 interface Verified {
   caller: Caller;
   reference: TokenReference;
+  scheme: AuthScheme;
 }
 
 /**
- * Lets only requests with one valid, unrevoked access token in their Authorization header pass (RFC 6750, 2.1);
- * behind it callerOf(req) tells who is calling. Every other request ends in an AuthError: 400 or 401 when the
- * request is at fault, 503 when keys or denylist are missing.
+ * Lets only requests with one valid, unrevoked access token in their Authorization header pass (RFC 6750, 2.1), and
+ * with a fresh proof where the token is bound to a key (RFC 9449, 7); behind it callerOf(req) tells who is calling.
+ * Every other request ends in an AuthError: 400 or 401 when the request is at fault, 503 when keys, denylist or proof
+ * ids are missing.
  */
 export function createAuthenticate({
   issuer,
   audiences,
   keySet,
   denylist,
+  dpop,
   cacheSize = 5000,
   resourceMetadataUrl,
   onVerdict = () => {},
@@ -55,15 +69,14 @@ export function createAuthenticate({
       const header = authorizationOf(req);
       useCurrentKeys();
       const known = remembered.get(header);
-      if (!known) {
-        verifyOnce(header)
-          .then((verified) => admit(verified, 'verified', req))
-          .then(
-            () => next(),
-            (error) => end(error, next),
-          );
+      if (!known || known.scheme === 'DPoP') {
+        admitLater(known, header, req).then(
+          () => next(),
+          (error) => end(error, next),
+        );
         return;
       }
+      requireLive(known);
       admit(known, 'remembered', req);
     } catch (error) {
       return end(error, next);
@@ -71,9 +84,46 @@ export function createAuthenticate({
     next();
   };
 
-  function admit({ caller, reference }: Verified, verdict: Verdict, req: Request): void {
-    if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired();
-    if (isRevoked(reference)) throw refuse('invalid_token', 'The access token has been revoked');
+  async function admitLater(known: Verified | undefined, header: string, req: Request): Promise<void> {
+    const verified = known ?? (await verifyOnce(header));
+    requireLive(verified);
+    if (verified.scheme === 'Bearer') return admit(verified, 'verified', req);
+    await requireProof(verified.caller, header, req);
+    admit(verified, 'proven', req);
+  }
+
+  function requireLive({ caller, reference, scheme }: Verified): void {
+    if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired(scheme);
+    if (isRevoked(reference)) throw refuse('invalid_token', 'The access token has been revoked', { scheme });
+  }
+
+  /** Each proof is verified when it comes, and is good once. */
+  async function requireProof(
+    { keyThumbprint = '' }: Caller,
+    header: string,
+    { method, originalUrl, headers }: Request,
+  ): Promise<void> {
+    const request = { method, url: dpop.origin + originalUrl, token: tokenIn(header), keyThumbprint };
+    const id = await verifyProof(String(headers.dpop), request).catch((cause) => {
+      throw refuse('invalid_dpop_proof', 'The DPoP proof is not valid for this request', {
+        scheme: 'DPoP',
+        cause,
+      });
+    });
+    if (!(await isNewProof(id)))
+      throw refuse('invalid_dpop_proof', 'The DPoP proof has been used before', { scheme: 'DPoP' });
+  }
+
+  async function isNewProof(id: string): Promise<boolean> {
+    try {
+      return await dpop.proofIds.add(id);
+    } catch (cause) {
+      if (!(cause instanceof ProofIdsUnavailable)) throw cause;
+      throw refuse('unavailable', 'Used proofs cannot be told from new ones now', { cause });
+    }
+  }
+
+  function admit({ caller }: Verified, verdict: Verdict, req: Request): void {
     setCaller(req, caller);
     onVerdict(verdict);
   }
@@ -93,7 +143,7 @@ export function createAuthenticate({
     }
     if (count > 1) throw refuse('invalid_request', 'There must be one Authorization header');
     const header = req.headers.authorization;
-    if (header === undefined || !/^bearer(?: |$)/i.test(header)) {
+    if (header === undefined || !/^(?:bearer|dpop)(?: |$)/i.test(header)) {
       throw refuse('no_credentials', 'This needs an access token in the Authorization header');
     }
     if (/[?&]access_token=/.test(req.originalUrl)) {
@@ -124,7 +174,8 @@ export function createAuthenticate({
   }
 
   async function verify(header: string): Promise<Verified> {
-    const token = header.slice('bearer '.length);
+    const token = tokenIn(header);
+    const scheme = /^dpop/i.test(header) ? 'DPoP' : 'Bearer';
     try {
       const kid = keyIdOf(token);
       if (!(await keySetKnows(kid))) throw new TypeError('an unknown key');
@@ -132,23 +183,34 @@ export function createAuthenticate({
       const verifiedUnder = keys;
       if (!verifyToken) throw refuse('unavailable', keysMissing);
       const caller = await verifyToken(token);
+      requireScheme(caller, scheme);
       const { tokenId: jti, subject: sub, issuedAt: iat, grantId: gid } = caller;
-      const verified = { caller, reference: { jti, sub, iat, gid } };
+      const verified: Verified = { caller, reference: { jti, sub, iat, gid }, scheme };
       if (keySet.current() === verifiedUnder) remembered.set(header, verified);
       return verified;
     } catch (cause) {
       if (cause instanceof AuthError) throw cause;
       throw hasExpired(cause)
-        ? expired(cause)
-        : refuse('invalid_token', 'The access token is not valid', cause);
+        ? expired(scheme, cause)
+        : refuse('invalid_token', 'The access token is not valid', { scheme, cause });
     }
+  }
+
+  /** RFC 9449, 7.2: a bound token needs its proof, and a proof is nothing without a binding. */
+  function requireScheme({ keyThumbprint }: Caller, scheme: AuthScheme): void {
+    if (scheme === (keyThumbprint === undefined ? 'Bearer' : 'DPoP')) return;
+    const message =
+      scheme === 'DPoP'
+        ? 'The access token is bound to no key'
+        : 'The access token is bound to a key and needs the DPoP scheme';
+    throw refuse('invalid_token', message, { scheme });
   }
 
   async function keySetKnows(kid: string): Promise<boolean> {
     try {
       return await keySet.knows(kid);
     } catch (cause) {
-      throw refuse('unavailable', keysMissing, cause);
+      throw refuse('unavailable', keysMissing, { cause });
     }
   }
 
@@ -157,15 +219,23 @@ export function createAuthenticate({
       return denylist.isRevoked(reference);
     } catch (cause) {
       if (!(cause instanceof DenylistUnavailable)) throw cause;
-      throw refuse('unavailable', 'Revoked tokens cannot be told from others now', cause);
+      throw refuse('unavailable', 'Revoked tokens cannot be told from others now', { cause });
     }
   }
 
-  function expired(cause?: unknown): AuthError {
-    return refuse('invalid_token', 'The access token has expired', cause);
+  function expired(scheme: AuthScheme, cause?: unknown): AuthError {
+    return refuse('invalid_token', 'The access token has expired', { scheme, cause });
   }
 
-  function refuse(code: AuthErrorCode, message: string, cause?: unknown): AuthError {
-    return new AuthError(code, message, { cause, resourceMetadataUrl });
+  function refuse(
+    code: AuthErrorCode,
+    message: string,
+    details: { scheme?: AuthScheme; cause?: unknown } = {},
+  ): AuthError {
+    return new AuthError(code, message, { ...details, resourceMetadataUrl });
   }
+}
+
+function tokenIn(header: string): string {
+  return header.slice(header.indexOf(' ') + 1);
 }

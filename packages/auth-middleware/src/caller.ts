@@ -11,6 +11,8 @@ export interface Caller {
   readonly tokenId: string;
   /** The grant that the token belongs to. */
   readonly grantId: string | undefined;
+  /** Of the key that the token is bound to, where it is bound to one (RFC 9449, 6.1). */
+  readonly keyThumbprint: string | undefined;
   /** The service that acts on behalf of the subject (RFC 8693, 4.1). */
   readonly actor: string | undefined;
   /** Epoch seconds. */
@@ -38,6 +40,7 @@ export function setCaller(req: IncomingMessage, caller: Caller): void {
 
 // RFC 6749, 3.3
 const scopeShape = /^[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*$/;
+const sha256Shape = /^[\w-]{43}$/;
 
 /** The caller that verified claims name; throws, with the claim at fault, on any that has not the form it must have. */
 export function callerFrom(claims: Record<string, unknown>): Caller {
@@ -51,6 +54,7 @@ export function callerFrom(claims: Record<string, unknown>): Caller {
     roles: rolesIn(claims.roles),
     tokenId: text(claims, 'jti'),
     grantId: claims.gid === undefined ? undefined : text(claims, 'gid'),
+    keyThumbprint: claims.cnf === undefined ? undefined : thumbprintIn(record(claims.cnf, 'cnf')),
     actor: claims.act === undefined ? undefined : text(record(claims.act, 'act'), 'sub'),
     issuedAt: seconds(claims, 'iat'),
     expiresAt: seconds(claims, 'exp'),
@@ -68,6 +72,14 @@ function rolesIn(roles: unknown): ReadonlySet<string> {
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string'))
     throw new TypeError('claim roles');
   return new Set(roles);
+}
+
+function thumbprintIn(confirmation: Record<string, unknown>): string {
+  const { jkt, ...others } = confirmation;
+  // RFC 7800, 3.1: what else a token is bound to, nobody here can verify.
+  if (typeof jkt !== 'string' || !sha256Shape.test(jkt) || Object.keys(others).length > 0)
+    throw new TypeError('claim cnf');
+  return jkt;
 }
 
 function text(claims: Record<string, unknown>, name: string): string {

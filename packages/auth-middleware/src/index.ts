@@ -1,5 +1,12 @@
-export { AuthError, type AuthErrorCode } from './auth-error.ts';
+export { AuthError, type AuthErrorCode, type AuthScheme } from './auth-error.ts';
 export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
 export { type Caller, callerOf } from './caller.ts';
 export { createKeySet, type KeySet, type KeySetOptions, type PublicKey } from './key-set.ts';
+export {
+  createMemoryProofIds,
+  createRedisProofIds,
+  type ProofIds,
+  ProofIdsUnavailable,
+} from './proof-ids.ts';
 export { requireRole, requireScope } from './require-scope.ts';
+export { proofAlgorithms } from './verify-proof.ts';

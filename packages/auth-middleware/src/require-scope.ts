@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
-import { AuthError } from './auth-error.ts';
-import { callerOf } from './caller.ts';
+import { AuthError, type AuthScheme } from './auth-error.ts';
+import { type Caller, callerOf } from './caller.ts';
 
 /**
  * Lets only callers with `scope` pass; the others get 403 insufficient_scope, which names it (RFC 6750, 3.1).
@@ -9,15 +9,26 @@ import { callerOf } from './caller.ts';
 export function requireScope(scope: string): RequestHandler {
   if (!/^[\x21\x23-\x5B\x5D-\x7E]+$/.test(scope)) throw new TypeError(`not a scope: ${scope}`);
   return (req, _res, next) => {
-    if (callerOf(req).scopes.has(scope)) return next();
-    throw new AuthError('insufficient_scope', `This needs the scope ${scope}`, { scope });
+    const caller = callerOf(req);
+    if (caller.scopes.has(scope)) return next();
+    throw new AuthError('insufficient_scope', `This needs the scope ${scope}`, {
+      scheme: schemeOf(caller),
+      scope,
+    });
   };
 }
 
 /** Lets only callers with `role` pass; the others get 403. Put it behind createAuthenticate(). */
 export function requireRole(role: string): RequestHandler {
   return (req, _res, next) => {
-    if (callerOf(req).roles.has(role)) return next();
-    throw new AuthError('insufficient_scope', 'This needs a role that the caller does not have');
+    const caller = callerOf(req);
+    if (caller.roles.has(role)) return next();
+    throw new AuthError('insufficient_scope', 'This needs a role that the caller does not have', {
+      scheme: schemeOf(caller),
+    });
   };
+}
+
+function schemeOf({ keyThumbprint }: Caller): AuthScheme {
+  return keyThumbprint === undefined ? 'Bearer' : 'DPoP';
 }

@@ -31,8 +31,8 @@ export function keyIdOf(token: string): string {
 }
 
 /**
- * A verifier for the access tokens (RFC 9068) of one issuer under one key set: ES256, at+jwt, unexpired, for exactly
- * one of `audiences`, and bound to no key.
+ * A verifier for the access tokens (RFC 9068) of one issuer under one key set: ES256, at+jwt, unexpired, and for
+ * exactly one of `audiences`. Whether one that is bound to a key comes with a proof is the caller's to ask.
  */
 export function createVerifyToken(
   issuer: string,
@@ -63,8 +63,6 @@ export function createVerifyToken(
     const caller = callerFrom(claims);
     if (caller.issuedAt > Date.now() / 1000 + leewaySeconds) throw new TypeError('claim iat');
     if (Array.isArray(claims.aud) && claims.aud.length !== 1) throw new TypeError('claim aud');
-    // RFC 7800: such a token is worth nothing without a proof, and a bearer brings none.
-    if (claims.cnf !== undefined) throw new TypeError('claim cnf');
     return caller;
   };
 }

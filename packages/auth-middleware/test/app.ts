@@ -9,6 +9,7 @@ import {
   callerOf,
   createAuthenticate,
   createKeySet,
+  createMemoryProofIds,
   type KeySet,
   type KeySetOptions,
   requireRole,
@@ -46,6 +47,7 @@ export async function openApp(t: TestContext, options: Options = {}, given?: Tes
     audiences: [issuer.audience, 'urn:gatehouse:items'],
     keySet,
     denylist,
+    dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
     onVerdict: (verdict) => verdicts.push(verdict),
     ...authenticateOptions,
   });

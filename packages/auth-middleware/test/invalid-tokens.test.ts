@@ -503,13 +503,15 @@ test('J33 refuses an actor that is not a name', async (t) => {
   await assertRefused(app, await withClaims(app.issuer, 'gid', ['', 1, [], {}, null]));
 });
 
-test('J35 refuses a token that is bound to a key when it comes as a bearer token, and any token as DPoP', async (t) => {
+test('J35 refuses a token that is bound to what nobody here can verify', async (t) => {
   const app = await openApp(t);
   await assertRefused(
     app,
     await withClaims(app.issuer, 'cnf', [
       { jkt: 'abc' },
       { 'x5t#S256': 'abc' },
+      { jkt: 'x'.repeat(43), 'x5t#S256': 'abc' },
+      [{ jkt: 'x'.repeat(43) }],
       { jwk: {} },
       {},
       null,
@@ -517,8 +519,6 @@ test('J35 refuses a token that is bound to a key when it comes as a bearer token
       false,
     ]),
   );
-  const authorization = `DPoP ${await app.issuer.sign()}`;
-  assert.equal((await fetch(app.url, { headers: { authorization, dpop: 'a.b.c' } })).status, 401);
 });
 
 test('J39 refuses a token with any one character changed', async (t) => {

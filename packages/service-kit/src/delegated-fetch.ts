@@ -68,7 +68,7 @@ export function createDelegatedFetch(target: {
   return async (req) => {
     const signal = AbortSignal.timeout(timeoutMs);
     const requestId = requestIdOf(req);
-    const token = await exchange(bearerTokenOf(req), requestId, signal);
+    const token = await exchange(accessTokenOf(req), requestId, signal);
     const headers = { Authorization: `Bearer ${token}`, 'X-Request-Id': requestId };
     return async (path) => {
       const answer = await fetchJson(new URL(path, target.url).href, { signal, headers });
@@ -79,8 +79,8 @@ export function createDelegatedFetch(target: {
   };
 }
 
-function bearerTokenOf(req: Request): string {
-  const [, token] = /^bearer (.+)$/i.exec(req.headers.authorization ?? '') ?? [];
+function accessTokenOf(req: Request): string {
+  const [, token] = /^(?:bearer|dpop) (.+)$/i.exec(req.headers.authorization ?? '') ?? [];
   if (token === undefined) throw new Error('only a guarded request can be acted for');
   return token;
 }

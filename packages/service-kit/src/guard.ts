@@ -1,4 +1,9 @@
-import { createAuthenticate, createKeySet } from '@gatehouse/auth-middleware';
+import {
+  createAuthenticate,
+  createKeySet,
+  createMemoryProofIds,
+  createRedisProofIds,
+} from '@gatehouse/auth-middleware';
 import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import type { RequestHandler } from 'express';
 import { requireSetting } from './config.ts';
@@ -12,6 +17,8 @@ export interface Guard {
 }
 
 interface GuardOptions {
+  /** Of the service, the same in all its replicas. */
+  name: string;
   config: { ISSUER: string; JWKS_URI: string; REDIS_URL?: string | undefined };
   audiences: readonly string[];
   /** Where this resource's metadata is (RFC 9728), told in challenges. */
@@ -24,10 +31,10 @@ interface GuardOptions {
 
 /**
  * Everything that tells who is calling: the issuer's keys and the denylist, both followed in the background until
- * `opened` is disposed, and the middleware that stands on them.
+ * `opened` is disposed, the ids of used proofs, and the middleware that stands on them.
  */
 export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): Guard {
-  const { config, audiences, resourceMetadataUrl, logger, metrics } = options;
+  const { name, config, audiences, resourceMetadataUrl, logger, metrics } = options;
   const keySet = createKeySet({
     jwksUri: config.JWKS_URI,
     onFault: (err) => logger.warn({ err }, 'the keys of the issuer cannot be refreshed'),
@@ -40,11 +47,17 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
       onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
     });
   if (denylist !== options.denylist) opened.defer(() => denylist.close());
+  const proofIds = config.REDIS_URL
+    ? createRedisProofIds({ url: config.REDIS_URL, verifier: name })
+    : createMemoryProofIds();
+  opened.defer(() => proofIds.close());
   const authenticate = createAuthenticate({
     issuer: config.ISSUER,
     audiences,
     keySet,
     denylist,
+    // The issuer is the public origin of the APIs too.
+    dpop: { origin: new URL(config.ISSUER).origin, proofIds },
     onVerdict: metrics.countVerdict,
     ...(resourceMetadataUrl !== undefined && { resourceMetadataUrl }),
   });

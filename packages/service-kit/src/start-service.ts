@@ -69,7 +69,14 @@ export async function startService<Config extends ServiceConfig>(
   if (config.DEMO) await service.seed(database.db);
 
   const guard = openGuard(
-    { config, audiences: [apiAudience, service.audience], denylist: shared.denylist, logger, metrics },
+    {
+      name: service.name,
+      config,
+      audiences: [apiAudience, service.audience],
+      denylist: shared.denylist,
+      logger,
+      metrics,
+    },
     opening,
   );
   const health = createHealth({ database: database.ping, ...guard.checks }, logger);

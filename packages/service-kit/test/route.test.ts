@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { createAuthenticate, createKeySet } from '@gatehouse/auth-middleware';
+import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createTestIssuer, listenApp } from '@gatehouse/test-kit';
 import { z } from 'zod';
@@ -103,6 +103,7 @@ const server = await listenApp(
       audiences: [issuer.audience],
       keySet,
       denylist,
+      dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
     }),
     health: createHealth({}, logger),
     logger,

@@ -1,5 +1,6 @@
 export { type Browser, type Cookie, createBrowser, type Page } from './browser.ts';
 export { type ListeningApp, listenApp } from './listen-app.ts';
+export { createProofKey, type ProofKey } from './proof-key.ts';
 export { type RawResponse, rawRequest } from './raw-request.ts';
 export { type RealServer, realServer, type ServerOptions, startPostgres, startRedis } from './real-server.ts';
 export { createTestIssuer, type TestIssuer } from './test-issuer.ts';
