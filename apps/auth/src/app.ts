@@ -20,6 +20,7 @@ import express, { type Express } from 'express';
 import type { Provider } from 'oidc-provider';
 import { type AccountStore, createAccountStore } from './accounts/accounts.ts';
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
+import { withAudit } from './audit/audited-adapter.ts';
 import { type RegisteredClient, systemClients } from './clients/clients.ts';
 import type { AuthConfig } from './config.ts';
 import { demoClients, demoLogins } from './demo.ts';
@@ -29,8 +30,8 @@ import { createFederationAttempts } from './federation/federation-attempts.ts';
 import { type FederationSettings, federationSettings } from './federation/federation-settings.ts';
 import { createDeviceCodes, deleteExpiredDeviceCodes } from './grants/device-codes.ts';
 import { paceDeviceGrant, withUserCodes } from './grants/device-grant.ts';
-import { registerPasswordGrant } from './grants/password-grant.ts';
 import { createExchangedTokens } from './grants/exchanged-tokens.ts';
+import { registerPasswordGrant } from './grants/password-grant.ts';
 import { type ExchangePolicy, exchangePolicies, registerTokenExchange } from './grants/token-exchange.ts';
 import { interactionRouter } from './interaction/interaction.ts';
 import { type KeyRing, openKeyRing, type ServedKeys } from './keys/key-ring.ts';
@@ -71,7 +72,7 @@ interface AuthDependencies {
 
 /** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
 export function createAuthApp(deps: AuthDependencies): Express {
-  const { issuer, db, accounts, vault, revocations, refreshGraceMs, logger } = deps;
+  const { issuer, db, accounts, vault, revocations, refreshGraceMs, audit, logger } = deps;
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
   const served = servedBy(deps.keys, ({ published, remembered }) => {
@@ -80,7 +81,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
     const provider = createProvider({
       ...deps,
       adapter: withUserCodes(
-        createAdapterFactory({ db, vault, revocations, presented, refreshGraceMs }),
+        withAudit(createAdapterFactory({ db, vault, revocations, presented, refreshGraceMs, audit }), audit),
         deviceCodes,
       ),
       signingKeys: [...published, ...remembered],

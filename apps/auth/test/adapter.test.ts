@@ -7,9 +7,10 @@ import {
   createRedisDenylistWriter,
   type DenylistWriter,
 } from '@gatehouse/denylist';
-import { createLogger, type Db } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
 import { realServer, startRedis } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
+import { createAuditLog } from '../src/audit/audit-log.ts';
 import { createAdapterFactory } from '../src/protocol/adapter.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
@@ -27,6 +28,8 @@ suite('a code that two redeem at once', () => {
     const logger = createLogger({ name: 'auth', level: 'silent' });
     const revocations = createRevocations({ db, denylist, logger });
     t.after(() => revocations.close());
+    const audit = createAuditLog({ db, metrics: createMetrics('auth'), logger });
+    t.after(() => audit.close());
     const vault = createVault(randomBytes(32).toString('base64url'));
     const adapterOf = createAdapterFactory({
       db,
@@ -34,6 +37,7 @@ suite('a code that two redeem at once', () => {
       revocations,
       presented: createPresentedTokens(),
       refreshGraceMs: 0,
+      audit,
     });
     const [codes, grants] = [adapterOf('AuthorizationCode'), adapterOf('Grant')];
     const [code, grantId] = [randomUUID(), randomUUID()];

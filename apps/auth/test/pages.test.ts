@@ -173,7 +173,8 @@ describe('pages', () => {
       throw new Error('secret-host:5432');
     };
     const accounts = createAccountStore(db);
-    const router = interactionRouter({ provider, accounts, csrfSecret: 'secret', issuer, logger });
+    const audit = { record: async () => {}, close: async () => {} };
+    const router = interactionRouter({ provider, accounts, csrfSecret: 'secret', issuer, audit, logger });
     const { url, close: stop } = await listenApp(express().use(router));
     t.after(stop);
     const page = await createBrowser().open(`${url}/interaction/some`);

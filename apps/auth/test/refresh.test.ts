@@ -125,6 +125,7 @@ suite('refresh', () => {
       revocations,
       presented,
       refreshGraceMs: 10_000,
+      audit: { record: async () => {}, close: async () => {} },
     });
     const tokens = store('RefreshToken');
     const late = { grantId: 'ended', rotations: 1 };

@@ -33,6 +33,8 @@ export interface AccountStore {
    * @throws Problem 503 when too many sign-ins wait already
    */
   authenticate(username: string, password: string): Promise<Account | undefined>;
+  /** The id of whoever signs in with this name, for the record alone: no answer may depend on it. */
+  idOf(username: string): Promise<string | undefined>;
   /** The account with this id, disabled ones too. */
   find(id: string): Promise<Account | undefined>;
   /** Afterwards each of these accounts exists; those that were there before are left as they are. */
@@ -76,6 +78,8 @@ export function createAccountStore(db: Db): AccountStore {
       const account = await find(row.id);
       return account?.disabled ? undefined : account;
     },
+
+    idOf: async (username) => (await byUsername(normalizeUsername(username)))?.id,
 
     find,
 

@@ -46,9 +46,10 @@ export interface AuditLog {
    * The event is in the database once this resolves, unless it is one of too many failures that strangers cause, which
    * are only counted.
    * @param req where it came from: its address and its id are recorded too
+   * @param tx the transaction that it stands or falls with, if it does
    * @throws when the database does not take it; then whatever was to be recorded must not have happened
    */
-  record(event: AuditEvent, req?: IncomingMessage): Promise<void>;
+  record(event: AuditEvent, req?: IncomingMessage, tx?: Db): Promise<void>;
   /** Resolves when everything is written; nothing is recorded after that. */
   close(): Promise<void>;
 }
@@ -94,12 +95,14 @@ export function createAuditLog({
   const minutes = repeat(minuteMs, 'audit of suppressed failures', recordSuppressed, logger);
 
   return {
-    async record(event, req) {
+    async record(event, req, tx) {
       if (isClosed) throw new Problem(503, 'The server is stopping');
       const { event: name, outcome } = event;
       const origin = req && { address: clientAddressOf(req), requestId: requestIdOf(req) };
       const isBounded = outcome === 'failure' && event.actorId === undefined && openToStrangers.has(name);
-      if (!isBounded || bound.admit(name, networkOf(origin?.address ?? ''))) {
+      if (tx) {
+        await insertAuditEvents(tx, [{ ...event, ...origin }]);
+      } else if (!isBounded || bound.admit(name, networkOf(origin?.address ?? ''))) {
         await rows.add({ ...event, ...origin });
       }
       counter.inc({ event: name, outcome });

@@ -1,6 +1,7 @@
 import { type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../interaction/csrf.ts';
 import type { FederatedAccount } from './federated-accounts.ts';
 import {
@@ -23,6 +24,7 @@ interface FederationRoutesDependencies extends FederationSignIn {
   provider: () => Provider;
   csrfSecret: string | Uint8Array;
   issuer: string;
+  audit: AuditLog;
   logger: Logger;
   /** The interaction that this browser's cookie and the address name, when it asks who is there. */
   signingIn: (req: Request, res: Response) => Promise<Interaction>;
@@ -39,7 +41,7 @@ interface FederationRoutesDependencies extends FederationSignIn {
  * `form-action`, and where a provider redirects to is its own affair.
  */
 export function federationRoutes(deps: FederationRoutesDependencies): Router {
-  const { federation, csrfSecret, logger } = deps;
+  const { federation, csrfSecret, audit, logger } = deps;
   const { name } = federation;
   const router = Router();
 
@@ -55,7 +57,7 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
     if (!isCsrfToken(csrfSecret, purpose(interaction.uid), req.query.csrf)) {
       throw new Problem(403, 'This link is not one that we made for you. Nothing was changed.');
     }
-    await orNotice(res, interaction, async () => {
+    await orNotice(req, res, interaction, async () => {
       const target = await federation.begin(interaction.uid, demandsFresh(interaction));
       res.redirect(303, target.href);
     });
@@ -63,17 +65,21 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
 
   router.get('/:uid/federation/answer', async (req, res) => {
     const interaction = await deps.signingIn(req, res);
-    const clientId = interaction.params.client_id;
-    await orNotice(res, interaction, async () => {
+    const clientId = String(interaction.params.client_id);
+    await orNotice(req, res, interaction, async () => {
       const identity = await federation.complete(interaction.uid, new URLSearchParams(queryOf(req)));
       if (identity === undefined) throw new Problem(400, notOurs);
       const { id: accountId, disabled } = await deps.accountOf(identity);
+      const signIn = { event: 'sign-in', accountId, clientId } as const;
+      const detail = { by: identity.issuer };
       if (disabled) {
         logger.info({ clientId, accountId }, 'sign-in refused');
+        await audit.record({ ...signIn, outcome: 'failure', detail: { ...detail, reason: 'disabled' } }, req);
         await sendNotice(res, interaction, 403, 'Your account here is disabled. You are not signed in.');
         return;
       }
       logger.info({ clientId, accountId, provider: identity.issuer }, 'signed in');
+      await audit.record({ ...signIn, outcome: 'success', detail }, req);
       const now = Math.floor(Date.now() / 1000);
       const ts = Math.min(identity.authenticatedAt ?? now, now);
       await deps.provider().interactionFinished(req, res, { login: { accountId, ts } });
@@ -86,13 +92,16 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
     return deps.sendLogin(res, interaction, { username: '', refused: false, status, notice });
   }
 
-  async function orNotice(res: Response, interaction: Interaction, work: () => Promise<void>) {
+  async function orNotice(req: Request, res: Response, interaction: Interaction, work: () => Promise<void>) {
     try {
       await work();
     } catch (error) {
       if (!(error instanceof FederationError)) throw error;
       const { fault, message: reason } = error;
-      logger.warn({ clientId: interaction.params.client_id, fault, reason }, 'no sign-in at the provider');
+      const clientId = String(interaction.params.client_id);
+      logger.warn({ clientId, fault, reason }, 'no sign-in at the provider');
+      const detail = { by: name, reason: fault };
+      await audit.record({ event: 'sign-in', outcome: 'failure', clientId, detail }, req);
       const [status, notice] = answers[fault];
       if (status === 503) res.set('Retry-After', '5');
       await sendNotice(res, interaction, status, notice(name));

@@ -1,5 +1,6 @@
 import { errors, type Provider } from 'oidc-provider';
 import type { AccountStore } from '../accounts/accounts.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { allowedScopes, requireScopes } from '../protocol/requested-scopes.ts';
 import { apiAudience, openidScopes, resourceServer } from '../protocol/scopes.ts';
 import { orUnavailable } from '../protocol/unavailable.ts';
@@ -8,7 +9,10 @@ import { orUnavailable } from '../protocol/unavailable.ts';
  * Adds the password grant (RFC 6749, section 4.3), which OAuth 2.1 has dropped: for the tutorials' first-party client,
  * where the deployment allows it. Its tokens have a grant like all others, so they are revoked like all others.
  */
-export function registerPasswordGrant(provider: Provider, accounts: AccountStore): void {
+export function registerPasswordGrant(
+  provider: Provider,
+  { accounts, audit }: { accounts: AccountStore; audit: AuditLog },
+): void {
   provider.registerGrantType<{ username?: string; password?: string }>(
     'password',
     async (ctx) => {
@@ -17,7 +21,15 @@ export function registerPasswordGrant(provider: Provider, accounts: AccountStore
       if (!username || !password) throw new errors.InvalidRequest('username and password are required');
       const scopes = requireScopes(ctx, [...openidScopes, ...allowedScopes(client)]);
 
-      const account = await orUnavailable(() => accounts.authenticate(username, password));
+      const account = await orUnavailable(async () => {
+        const found = await accounts.authenticate(username, password);
+        const accountId = found?.id ?? (await accounts.idOf(username));
+        const outcome = found ? 'success' : 'failure';
+        const { clientId } = client;
+        const detail = { by: 'password grant' };
+        await audit.record({ event: 'sign-in', outcome, accountId, clientId, detail }, ctx.request.req);
+        return found;
+      });
       if (!account) throw new errors.InvalidGrant('username or password is wrong');
       const { roles, tokensNotBefore } = account;
       ctx.oidc.entity('Account', { accountId: account.id, roles, tokensNotBefore });

@@ -2,6 +2,7 @@ import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import { errors, type Provider } from 'oidc-provider';
 import type { Account, AccountStore } from '../accounts/accounts.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
 import { consentPage } from '../pages/consent.ts';
 import { stylesheet } from '../pages/layout.ts';
@@ -15,6 +16,7 @@ interface InteractionDependencies {
   accounts: AccountStore;
   csrfSecret: string | Uint8Array;
   issuer: string;
+  audit: AuditLog;
   logger: Logger;
   /** Signing in elsewhere, when it is configured. */
   signInElsewhere?: FederationSignIn | undefined;
@@ -27,7 +29,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
  * GET changes nothing; a POST needs the token of its own interaction and must come from our own pages.
  */
 export function interactionRouter(deps: InteractionDependencies): Router {
-  const { accounts, csrfSecret, logger, signInElsewhere } = deps;
+  const { accounts, csrfSecret, audit, logger, signInElsewhere } = deps;
   const router = Router({ caseSensitive: true, strict: true });
 
   router.get('/style.css', (_req, res) => {
@@ -49,14 +51,18 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const interaction = await submittedInteraction(req, res, 'login');
     const username = field(req, 'username');
     const account = await accounts.authenticate(username, field(req, 'password'));
-    const clientId = interaction.params.client_id;
+    const clientId = clientOf(interaction);
     const requestId = requestIdOf(req);
+    const signIn = { event: 'sign-in', clientId, detail: { by: 'password' } } as const;
     if (account === undefined) {
       logger.info({ requestId, clientId }, 'sign-in refused');
+      const accountId = await accounts.idOf(username);
+      await audit.record({ ...signIn, outcome: 'failure', accountId }, req);
       await sendLogin(res, interaction, { username, refused: true });
       return;
     }
     logger.info({ requestId, clientId, accountId: account.id }, 'signed in');
+    await audit.record({ ...signIn, outcome: 'success', accountId: account.id }, req);
     const ts = Math.floor(Date.now() / 1000);
     await deps
       .provider()
@@ -66,16 +72,22 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   router.post('/:uid/confirm', async (req, res) => {
     const interaction = await submittedInteraction(req, res, 'consent');
     const account = await signedInAccount(interaction);
+    const clientId = clientOf(interaction);
+    const consent = { event: 'consent', accountId: account.id, clientId } as const;
+    await audit.record({ ...consent, outcome: 'success', detail: { scopes: askedScopes(interaction) } }, req);
     const grantId = await allow(interaction, account);
-    const clientId = interaction.params.client_id;
     logger.info({ requestId: requestIdOf(req), clientId, accountId: account.id }, 'consent given');
     await deps.provider().interactionFinished(req, res, { consent: { grantId } });
   });
 
   router.post('/:uid/abort', async (req, res) => {
     const interaction = await submittedInteraction(req, res);
-    const clientId = interaction.params.client_id;
-    logger.info({ requestId: requestIdOf(req), clientId, prompt: interaction.prompt.name }, 'denied');
+    const clientId = clientOf(interaction);
+    const { name: prompt } = interaction.prompt;
+    logger.info({ requestId: requestIdOf(req), clientId, prompt }, 'denied');
+    const event = prompt === 'consent' ? 'consent' : 'sign-in';
+    const accountId = interaction.session?.accountId;
+    await audit.record({ event, outcome: 'failure', accountId, clientId, detail: { reason: 'denied' } }, req);
     await deps.provider().interactionFinished(req, res, {
       error: 'access_denied',
       error_description: 'the end-user denied the request',
@@ -195,6 +207,17 @@ function missingScopes({ prompt: { details } }: Interaction) {
     missingResourceScopes?: Record<string, string[]>;
   };
   return { openid: missingOIDCScope, resources: missingResourceScopes };
+}
+
+/** What the account is asked to allow: what is new, or everything when nothing is. */
+function askedScopes(interaction: Interaction): string[] {
+  const { openid, resources } = missingScopes(interaction);
+  const missing = unique([...openid, ...Object.values(resources).flat()]);
+  return missing.length > 0 ? missing : scopeList(interaction.params.scope);
+}
+
+function clientOf({ params }: Interaction): string {
+  return String(params.client_id);
 }
 
 function scopeList(scope: unknown): string[] {

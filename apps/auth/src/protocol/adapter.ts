@@ -1,6 +1,6 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
-import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
+import { type Adapter, type AdapterFactory, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { ownerHashes } from '../accounts/account-access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { createExchangedTokens } from '../grants/exchanged-tokens.ts';
@@ -18,6 +18,7 @@ interface AdapterDependencies {
   presented: PresentedTokens;
   /** For how long a refresh token that was used may be repeated, as two tabs do or a client that lost the answer. */
   refreshGraceMs: number;
+  audit: AuditLog;
 }
 
 type Row = typeof records.$inferSelect;
@@ -34,7 +35,7 @@ const successorContext = (idHash: string) => `successor ${idHash}`;
 
 function createAdapter(
   model: string,
-  { db, vault, revocations, presented, refreshGraceMs }: AdapterDependencies,
+  { db, vault, revocations, presented, refreshGraceMs, audit }: AdapterDependencies,
 ): Adapter {
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const exchanged = createExchangedTokens(db, vault);
@@ -67,6 +68,15 @@ function createAdapter(
     const id = vault.open(successor, successorContext(idHash));
     // It is missing when a process died before storing it, or has not come to that yet.
     return (await findRow(id))?.consumedAt ? undefined : id;
+  }
+
+  async function endReused({ grantId, accountId, clientId }: AdapterPayload): Promise<void> {
+    if (grantId === undefined) return;
+    const event = isRefreshToken ? 'refresh-reuse' : 'code-reuse';
+    const detail = { kind: model, gid: grantId };
+    // First, so that a request that fails here is recorded when it is repeated.
+    await audit.record({ event, outcome: 'failure', accountId, clientId, detail }, Provider.ctx?.request.req);
+    await endGrant(grantId);
   }
 
   async function endGrant(grantId: string): Promise<void> {
@@ -171,8 +181,7 @@ function createAdapter(
       const repeated = row && (await unusedSuccessor(row));
       if (repeated !== undefined) return answerWith(repeated);
       // Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
-      const grantId = row && open(row).grantId;
-      if (grantId) await endGrant(grantId);
+      if (row) await endReused(open(row));
       throw new errors.InvalidGrant('already used');
     },
 

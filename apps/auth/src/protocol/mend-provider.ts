@@ -2,17 +2,23 @@ import type { EventEmitter } from 'node:events';
 import type { Logger } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret } from '../clients/clients.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
 /** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
-export function mendProvider(provider: Provider, logger: Logger): void {
+export function mendProvider(
+  provider: Provider,
+  { logger, audit }: { logger: Logger; audit: AuditLog },
+): void {
   adjustClients(provider);
   letTheStoreRotate(provider);
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
+  provider.use(recordAnswers(audit));
   logRefusals(provider, logger);
 }
 

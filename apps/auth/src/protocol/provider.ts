@@ -12,10 +12,11 @@ import {
   type RefreshToken,
 } from 'oidc-provider';
 import type { AccountStore } from '../accounts/accounts.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clients/clients.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
-import { renderError } from '../pages/error.ts';
 import { actorOf } from '../grants/token-exchange.ts';
+import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
 import { mendProvider } from './mend-provider.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
@@ -29,12 +30,13 @@ interface ProviderDependencies {
   cookieKey: string;
   clients: readonly RegisteredClient[];
   accounts: AccountStore;
+  audit: AuditLog;
   logger: Logger;
 }
 
 /** The OAuth and OpenID protocol of oidc-provider under the policy of Gatehouse; grants of our own are added to it. */
 export function createProvider(deps: ProviderDependencies): Provider {
-  const { issuer, accounts, logger } = deps;
+  const { issuer, accounts } = deps;
   const isSecure = issuer.startsWith('https:');
   const provider = new Provider(issuer, {
     adapter: deps.adapter,
@@ -137,7 +139,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
 
   // speakAsIssuer has made these headers say what ISSUER says.
   provider.proxy = true;
-  mendProvider(provider, logger);
+  mendProvider(provider, deps);
   return provider;
 }
 
