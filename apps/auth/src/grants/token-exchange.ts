@@ -85,7 +85,6 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
           `the subject token is no access token of a person for ${subjectAudience}`,
         );
       }
-      if (!(await deps.isLive(subject))) throw hasEnded();
       const { audience, needs } = policy;
       if (!subject.scope.split(' ').some((scope) => needs.includes(scope))) {
         throw new errors.InvalidScope('the subject token does not have the scope for this', needs.join(' '));
@@ -111,9 +110,9 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       if (subject.act) {
         const link = { jti: token.jti, from: subject.jti, gid: subject.gid, expiresIn: lifetime };
         await orUnavailable(() => deps.exchanged.remember(link));
-        // Either whoever ends the subject token finds the link, or we find that it has ended.
-        if (!(await deps.isLive(subject))) throw hasEnded();
       }
+      // Last, so that either whoever ends the subject token finds the link, or we find that it has ended.
+      if (!(await deps.isLive(subject))) throw new errors.InvalidGrant('the subject token is not live');
       ctx.body = {
         access_token,
         issued_token_type: accessTokenType,
@@ -133,8 +132,6 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
     ],
   );
 }
-
-const hasEnded = () => new errors.InvalidGrant('the subject token is no longer live');
 
 const subjectToken = 'SubjectToken';
 
