@@ -37,8 +37,8 @@ function createAdapter(
   model: string,
   { db, vault, revocations, presented, refreshGraceMs, audit }: AdapterDependencies,
 ): Adapter {
-  const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const exchanged = createExchangedTokens(db, vault);
+  const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const isRefreshToken = model === 'RefreshToken';
   const hashId = (id: string) => vault.hash(id, model);
   const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
@@ -87,16 +87,6 @@ function createAdapter(
     });
   }
 
-  /** This row, for as long as its grant lives; no row afterwards. */
-  function whileGranted(row: typeof records.$inferInsert, grantId: string) {
-    const text = (value: string | null | undefined) => sql`${value ?? null}::text`;
-    return db
-      .select({
-        model: text(row.model).as('model'),
-        idHash: text(row.idHash).as('id_hash'),
-        grantHash: text(row.grantHash).as('grant_hash'),
-        uidHash: text(row.uidHash).as('uid_hash'),
-        accountHash: text(row.accountHash).as('account_hash'),
   /** Ends an access token, but first what it was exchanged for, so that a request that fails can be repeated. */
   async function endToken(jti: string): Promise<void> {
     const endFurther = async (known: readonly string[]) => {
@@ -110,6 +100,16 @@ function createAdapter(
     await endFurther(ended);
   }
 
+  /** This row, for as long as its grant lives; no row afterwards. */
+  function whileGranted(row: typeof records.$inferInsert, grantId: string) {
+    const text = (value: string | null | undefined) => sql`${value ?? null}::text`;
+    return db
+      .select({
+        model: text(row.model).as('model'),
+        idHash: text(row.idHash).as('id_hash'),
+        grantHash: text(row.grantHash).as('grant_hash'),
+        uidHash: text(row.uidHash).as('uid_hash'),
+        accountHash: text(row.accountHash).as('account_hash'),
         clientHash: text(row.clientHash).as('client_hash'),
         payload: text(row.payload).as('payload'),
         consumedAt: sql`null::timestamptz`.as('consumed_at'),
