@@ -19,6 +19,7 @@ import {
 import express, { type Express } from 'express';
 import type { Provider } from 'oidc-provider';
 import { type AccountStore, createAccountStore } from './accounts/accounts.ts';
+import { accountsApi } from './accounts/accounts-api.ts';
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import { withAudit } from './audit/audited-adapter.ts';
 import { type RegisteredClient, systemClients } from './clients/clients.ts';
@@ -119,6 +120,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
   app.use(
     interactionRouter({ ...deps, provider: () => served().provider, accounts, csrfSecret, signInElsewhere }),
   );
+  app.use(accountsApi({ ...deps, publicKeys: () => served().publicKeys }));
   app.use(oauthEndpoints((req, res) => served().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
@@ -129,7 +131,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
 function servedBy(ring: KeyRing, make: (keys: ServedKeys) => Provider) {
   const serve = (keys: ServedKeys) => {
     const provider = make(keys);
-    return { keys, provider, answer: provider.callback() };
+    const publicKeys = { keys: keys.published.map(publicPart) };
+    return { keys, publicKeys, provider, answer: provider.callback() };
   };
   let served = serve(ring.current());
   return () => {

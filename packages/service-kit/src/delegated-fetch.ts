@@ -11,8 +11,11 @@ import { boundedFetch, fetchJson, upstreamFault } from './fetch-json.ts';
 import { Problem } from './problem.ts';
 import { requestIdOf } from './request-context.ts';
 
-/** Reads a path of the other service. */
-type DelegatedGet = (path: string) => Promise<{ status: number; body: unknown }>;
+/** Sends a request to the other service: a GET, unless told otherwise. */
+type DelegatedFetch = (
+  path: string,
+  request?: { method?: 'POST' | 'PUT'; json?: unknown },
+) => Promise<{ status: number; body: unknown }>;
 
 // Shorter than the 2 s that the gateway waits, so that it is our 503 that the client sees.
 const timeoutMs = 1_500;
@@ -33,10 +36,10 @@ export function createDelegatedFetch(target: {
   clientSecret: string;
   audience: string;
   scope: string;
-}): (req: Request) => Promise<DelegatedGet> {
+}): (req: Request) => Promise<DelegatedFetch> {
   const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
 
-  async function exchange(subjectToken: string, requestId: string, signal: AbortSignal): Promise<string> {
+  async function exchange(subjectToken: string, origin: Origin, signal: AbortSignal): Promise<string> {
     const config = new Configuration(
       server,
       target.clientId,
@@ -47,7 +50,7 @@ export function createDelegatedFetch(target: {
     allowInsecureRequests(config);
     config[customFetch] = (url, init) => {
       const headers = new Headers(init.headers);
-      headers.set('X-Request-Id', requestId);
+      for (const [name, value] of Object.entries(origin)) headers.set(name, value);
       return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
     };
     try {
@@ -67,16 +70,32 @@ export function createDelegatedFetch(target: {
 
   return async (req) => {
     const signal = AbortSignal.timeout(timeoutMs);
-    const requestId = requestIdOf(req);
-    const token = await exchange(accessTokenOf(req), requestId, signal);
-    const headers = { Authorization: `Bearer ${token}`, 'X-Request-Id': requestId };
-    return async (path) => {
-      const answer = await fetchJson(new URL(path, target.url).href, { signal, headers });
+    const origin = originOf(req);
+    const token = await exchange(accessTokenOf(req), origin, signal);
+    return async (path, { method = 'GET', json } = {}) => {
+      const headers = { ...origin, Authorization: `Bearer ${token}` };
+      const init = json === undefined ? { headers } : jsonRequest(headers, json);
+      const answer = await fetchJson(new URL(path, target.url).href, { ...init, method, signal });
       // The token was made a moment ago: whoever it speaks for has been signed out since.
       if (answer.status === 401) throw callerRefused();
       return answer;
     };
   };
+}
+
+/** What the other service is told about where a request came from: its id, and the address that the gateway has seen. */
+type Origin = Record<string, string>;
+
+function originOf(req: Request): Origin {
+  const address = req.headers['x-forwarded-for'];
+  return {
+    'X-Request-Id': requestIdOf(req),
+    ...(typeof address === 'string' && { 'X-Forwarded-For': address }),
+  };
+}
+
+function jsonRequest(headers: Record<string, string>, json: unknown) {
+  return { headers: { ...headers, 'Content-Type': 'application/json' }, body: JSON.stringify(json) };
 }
 
 function accessTokenOf(req: Request): string {

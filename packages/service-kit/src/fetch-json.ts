@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 import { Problem } from './problem.ts';
 
-const maxAnswerBytes = 64 * 1024;
+const maxAnswerBytes = 256 * 1024;
 
 /**
- * fetch for answers of other services: it follows no redirect, and reads no more than 64 KiB.
+ * fetch for answers of other services: it follows no redirect, and reads no more than 256 KiB.
  * @param init its `signal` is the deadline of the whole answer
  */
 export async function boundedFetch(
@@ -23,7 +23,7 @@ export async function boundedFetch(
 }
 
 /**
- * Asks another service for JSON, whatever the status.
+ * Asks another service for JSON, whatever the status; the body of an answer without one is undefined.
  * @param init its `signal` is the deadline
  * @throws Problem 503 when the service cannot be reached in time or answers something else
  */
@@ -33,7 +33,8 @@ export async function fetchJson(
 ): Promise<{ status: number; body: unknown }> {
   try {
     const response = await boundedFetch(url, init);
-    return { status: response.status, body: await response.json() };
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
   } catch (error) {
     throw upstreamFault(error);
   }

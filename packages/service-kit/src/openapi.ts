@@ -19,6 +19,7 @@ const problems: Record<number, string> = {
   401: 'No valid access token',
   403: 'The access token lacks the scope or the role',
   404: 'No such resource, or not one of the caller',
+  409: 'The resource, as it is now, does not allow this',
   413: 'The body is too large',
   415: 'The body has another media type than application/json',
   422: 'The request is well formed but invalid',
@@ -66,6 +67,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
   const refusals = [
     ...(declared.public ? [] : [401, 403]),
     ...(declared.params === undefined ? [] : [404]),
+    ...(declared.conflicts ? [409] : []),
     ...(declared.body === undefined ? [] : [400, 413, 415]),
     422,
     503,

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { AuthError } from '@gatehouse/auth-middleware';
+import { DenylistUnavailable } from '@gatehouse/denylist';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isDatabaseUnavailable } from './database.ts';
 import type { Logger } from './log.ts';
@@ -89,7 +90,8 @@ const bodyFaults: Record<string, string> = {
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof AuthError) return new Problem(error.status, error.message, { headers: error.headers });
-  if (isDatabaseUnavailable(error)) return new Problem(503, unavailable, { headers: { 'Retry-After': '2' } });
+  if (isDatabaseUnavailable(error) || error instanceof DenylistUnavailable)
+    return new Problem(503, unavailable, { headers: { 'Retry-After': '2' } });
   const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new Problem(status, bodyFaults[String(type)]);

@@ -26,6 +26,8 @@ interface Description<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   query?: Q;
   body?: B;
   responses: R;
+  /** That it can be refused with 409, for the documentation. */
+  conflicts?: true;
 }
 
 interface Input<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {

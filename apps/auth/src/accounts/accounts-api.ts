@@ -1,0 +1,176 @@
+import type { Caller } from '@gatehouse/auth-middleware';
+import {
+  createPageSchema,
+  createRouter,
+  type Db,
+  IdParamsSchema,
+  PageQuerySchema,
+  Problem,
+  type Route,
+  route,
+  TimestampSchema,
+} from '@gatehouse/service-kit';
+import type { Request, RequestHandler } from 'express';
+import { z } from 'zod';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { createAuditReader } from '../audit/audit-reader.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { createAccountAccess } from './account-access.ts';
+import { type Act, createAccountAdmin } from './account-admin.ts';
+import type { Account } from './accounts.ts';
+import { type AccountsGuardDependencies, guardAccounts } from './accounts-guard.ts';
+
+const RoleSchema = z.enum(['customer', 'admin']);
+
+const AccountSchema = z.object({
+  id: z.uuid(),
+  username: z.string(),
+  displayName: z.string(),
+  email: z.string().nullable(),
+  roles: z.array(z.string()),
+  disabled: z.boolean(),
+  createdAt: TimestampSchema,
+});
+
+const AuditEntrySchema = z.object({
+  id: z.string(),
+  at: z.iso.datetime(),
+  event: z.string(),
+  outcome: z.enum(['success', 'failure']),
+  actorId: z.string().nullable(),
+  clientId: z.string().nullable(),
+  address: z.string().nullable(),
+  requestId: z.string().nullable(),
+  detail: z.unknown(),
+});
+
+const RolesSchema = z.strictObject({
+  roles: z.array(RoleSchema).refine((roles) => new Set(roles).size === roles.length, 'Names a role twice'),
+});
+
+const AuditQuerySchema = PageQuerySchema.extend({
+  cursor: z
+    .string()
+    .regex(/^[1-9]\d{0,14}$/, 'Not a cursor of this list')
+    .optional(),
+});
+
+const admin = 'accounts:admin';
+
+interface AccountsApiDependencies extends AccountsGuardDependencies {
+  db: Db;
+  vault: Vault;
+  audit: AuditLog;
+}
+
+/**
+ * The accounts, for the users service on behalf of whoever is signed in. The gateway does not forward these paths, and no
+ * token that a client can get for itself opens them.
+ */
+export function accountsApi(deps: AccountsApiDependencies): RequestHandler {
+  return createRouter(accountRoutes(deps), guardAccounts(deps));
+}
+
+function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly Route[] {
+  const accountAdmin = createAccountAdmin({ ...deps, access: createAccountAccess(deps) });
+  const auditReader = createAuditReader(deps.db);
+  const find = async (id: string) => toBody(found(await accounts.find(id)));
+
+  const act = (name: string, summary: string, perform: (act: Act) => Promise<void>): Route =>
+    route({
+      method: 'post',
+      path: `/accounts/{id}/${name}`,
+      scope: admin,
+      user: true,
+      summary,
+      params: IdParamsSchema,
+      responses: { 204: z.undefined() },
+      handler: async ({ params, caller, req }) => {
+        await perform(actOf(params.id, caller, req));
+        return { status: 204, body: undefined };
+      },
+    });
+
+  return [
+    route({
+      method: 'get',
+      path: '/accounts/me',
+      scope: 'accounts:read',
+      user: true,
+      summary: 'Reads the account of the subject',
+      responses: { 200: AccountSchema },
+      handler: async ({ caller }) => ({ status: 200, body: await find(caller.subject) }),
+    }),
+    route({
+      method: 'get',
+      path: '/accounts',
+      scope: admin,
+      user: true,
+      summary: 'Lists the accounts, newest first',
+      query: PageQuerySchema,
+      responses: { 200: createPageSchema(AccountSchema) },
+      handler: async ({ query }) => {
+        const { items, next } = await accountAdmin.list(query);
+        return { status: 200, body: { items: items.map(toBody), next } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/accounts/{id}',
+      scope: admin,
+      user: true,
+      summary: 'Reads an account',
+      params: IdParamsSchema,
+      responses: { 200: AccountSchema },
+      handler: async ({ params }) => ({ status: 200, body: await find(params.id) }),
+    }),
+    act('disable', 'Disables an account and ends its access', accountAdmin.disable),
+    act('enable', 'Enables an account', accountAdmin.enable),
+    act('logout', 'Ends the access of an account', accountAdmin.signOut),
+    route({
+      method: 'put',
+      path: '/accounts/{id}/roles',
+      scope: admin,
+      user: true,
+      summary: 'Gives an account these roles and no others',
+      params: IdParamsSchema,
+      body: RolesSchema,
+      responses: { 204: z.undefined() },
+      handler: async ({ params, body, caller, req }) => {
+        await accountAdmin.setRoles(actOf(params.id, caller, req), body.roles);
+        return { status: 204, body: undefined };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/accounts/{id}/audit',
+      scope: admin,
+      user: true,
+      summary: 'Lists what concerns an account, newest first',
+      params: IdParamsSchema,
+      query: AuditQuerySchema,
+      responses: { 200: createPageSchema(AuditEntrySchema) },
+      handler: async ({ params, query: { limit, cursor } }) => {
+        found(await accounts.find(params.id));
+        const entries = await auditReader.listForAccount(params.id, { limit: limit + 1, cursor });
+        const items = entries.slice(0, limit);
+        const next = entries.length > limit ? (items.at(-1)?.id ?? null) : null;
+        return { status: 200, body: { items, next } };
+      },
+    }),
+  ];
+}
+
+function actOf(accountId: string, { subject, clientId }: Caller, req: Request): Act {
+  // As the database spells it: the id of a path may have capitals.
+  return { accountId: accountId.toLowerCase(), actorId: subject, clientId, req };
+}
+
+function toBody(account: Account) {
+  return { ...account, email: account.email ?? null };
+}
+
+function found(account: Account | undefined): Account {
+  if (account === undefined) throw new Problem(404, 'No such account');
+  return account;
+}
