@@ -1,4 +1,5 @@
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
+import { createRedisClient } from '@gatehouse/redis';
 import {
   createHealth,
   createLogger,
@@ -37,6 +38,8 @@ import { type ExchangePolicy, exchangePolicies, registerTokenExchange } from './
 import { interactionRouter } from './interaction/interaction.ts';
 import { type KeyRing, openKeyRing, type ServedKeys } from './keys/key-ring.ts';
 import { publicPart } from './keys/keys.ts';
+import { limitProtocol } from './limits/limit-protocol.ts';
+import { createLimits, type Limits } from './limits/limits.ts';
 import { createAdapterFactory, deleteExpiredRecords } from './protocol/adapter.ts';
 import { oauthEndpoints } from './protocol/endpoints.ts';
 import { securityHeaders, speakAsIssuer } from './protocol/headers.ts';
@@ -64,8 +67,9 @@ interface AuthDependencies {
   keys: KeyRing;
   revocations: Revocations;
   refreshGraceMs: number;
-  audit: AuditLog;
   exchangePolicies: readonly ExchangePolicy[];
+  limits: Limits;
+  audit: AuditLog;
   health: Health;
   logger: Logger;
   metrics: Metrics;
@@ -88,6 +92,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
       signingKeys: [...published, ...remembered],
       cookieKey: vault.derive('cookies').toString('base64url'),
     });
+    limitProtocol(provider, deps.limits);
     paceDeviceGrant(provider, deviceCodes);
     if (deps.allowPasswordGrant) registerPasswordGrant(provider, deps);
     registerTokenExchange(provider, {
@@ -146,6 +151,7 @@ function servedBy(ring: KeyRing, make: (keys: ServedKeys) => Provider) {
 export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: DenylistWriter }>;
 
 const expiryPauseMs = 60_000;
+const redisDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy: () => 200 };
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
 export async function startAuth(
@@ -197,6 +203,11 @@ export async function startAuth(
   });
   opening.defer(() => keys.close());
 
+  const redis =
+    config.REDIS_URL === undefined ? undefined : createRedisClient(config.REDIS_URL, redisDeadlines);
+  opening.defer(() => redis?.disconnect());
+  const limits = createLimits({ redis, vault, logger, metrics });
+
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
@@ -217,8 +228,9 @@ export async function startAuth(
     keys,
     revocations,
     refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
-    audit,
     ...policy,
+    limits,
+    audit,
     health,
     logger,
     metrics,

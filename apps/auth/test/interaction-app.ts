@@ -11,6 +11,7 @@ import { createAuditLog } from '../src/audit/audit-log.ts';
 import { deviceGrant, publicClient, type RegisteredClient } from '../src/clients/clients.ts';
 import { demoClients, demoLogins } from '../src/demo.ts';
 import { openKeyRing } from '../src/keys/key-ring.ts';
+import { createLimits } from '../src/limits/limits.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
@@ -78,6 +79,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     exchangePolicies: [],
     health: createHealth({}, logger),
     logger,
+    limits: createLimits({ vault, logger, metrics }),
     audit,
     metrics,
   });

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { createLogger, type Db } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
 import { createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import express from 'express';
 import { createAccountStore } from '../src/accounts/accounts.ts';
 import { interactionRouter } from '../src/interaction/interaction.ts';
+import { createLimits } from '../src/limits/limits.ts';
 import { html, trustedHtml } from '../src/pages/html.ts';
+import { createVault } from '../src/protocol/vault.ts';
 import { alicePassword, issuer, openAuthDatabase, polyglot, startInteractionApp } from './interaction-app.ts';
 
 test('html escapes every value, in text and in attributes, and never markup twice', () => {
@@ -174,7 +177,20 @@ describe('pages', () => {
     };
     const accounts = createAccountStore(db);
     const audit = { record: async () => {}, close: async () => {} };
-    const router = interactionRouter({ provider, accounts, csrfSecret: 'secret', issuer, audit, logger });
+    const limits = createLimits({
+      vault: createVault(randomBytes(32).toString('base64url')),
+      logger,
+      metrics: createMetrics('auth'),
+    });
+    const router = interactionRouter({
+      provider,
+      accounts,
+      csrfSecret: 'secret',
+      issuer,
+      limits,
+      audit,
+      logger,
+    });
     const { url, close: stop } = await listenApp(express().use(router));
     t.after(stop);
     const page = await createBrowser().open(`${url}/interaction/some`);

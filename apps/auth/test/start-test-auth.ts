@@ -12,7 +12,7 @@ import {
   type TokenReference,
 } from '@gatehouse/denylist';
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
-import { createLogger, type Db } from '@gatehouse/service-kit';
+import { createLogger, type Db, type Metrics } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
@@ -48,6 +48,7 @@ interface TestAuthOptions {
   redisUrl?: string;
   denylist?: DenylistReader & DenylistWriter;
   env?: Record<string, string>;
+  metrics?: Metrics;
   /** Instead of those that every deployment has. */
   exchangePolicies?: readonly ExchangePolicy[];
   /** Run it as the operating system would, which needs both addresses. */
@@ -77,6 +78,7 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
     const shared = {
       ...(embedded && { embedded }),
       ...(redisUrl === undefined && { denylist }),
+      ...(options.metrics && { metrics: options.metrics }),
       logger: createLogger({ name: 'auth', level: 'debug' }, { write: (line: string) => log.push(line) }),
     };
     const config = AuthConfigSchema.parse(variables);

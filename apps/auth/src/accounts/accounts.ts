@@ -121,8 +121,8 @@ export function toAccount(row: typeof accounts.$inferSelect): Account {
   };
 }
 
-// RFC 8265, 3.3: one spelling for each name, whatever the keyboard made of it.
-function normalizeUsername(username: string): string {
+/** The one spelling of a name (RFC 8265, section 3.3), whatever the keyboard made of it. */
+export function normalizeUsername(username: string): string {
   return username.trim().toLowerCase().normalize('NFC');
 }
 

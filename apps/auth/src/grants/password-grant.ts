@@ -1,6 +1,8 @@
 import { errors, type Provider } from 'oidc-provider';
 import type { AccountStore } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import { withinLimits } from '../limits/limit-protocol.ts';
+import type { Limits } from '../limits/limits.ts';
 import { allowedScopes, requireScopes } from '../protocol/requested-scopes.ts';
 import { apiAudience, openidScopes, resourceServer } from '../protocol/scopes.ts';
 import { orUnavailable } from '../protocol/unavailable.ts';
@@ -11,7 +13,7 @@ import { orUnavailable } from '../protocol/unavailable.ts';
  */
 export function registerPasswordGrant(
   provider: Provider,
-  { accounts, audit }: { accounts: AccountStore; audit: AuditLog },
+  { accounts, limits, audit }: { accounts: AccountStore; limits: Limits; audit: AuditLog },
 ): void {
   provider.registerGrantType<{ username?: string; password?: string }>(
     'password',
@@ -22,12 +24,14 @@ export function registerPasswordGrant(
       const scopes = requireScopes(ctx, [...openidScopes, ...allowedScopes(client)]);
 
       const account = await orUnavailable(async () => {
-        const found = await accounts.authenticate(username, password);
+        const authenticate = () => accounts.authenticate(username, password);
+        const { req } = ctx.request;
+        const found = await withinLimits(() => limits.guessPassword(req, username, authenticate));
         const accountId = found?.id ?? (await accounts.idOf(username));
         const outcome = found ? 'success' : 'failure';
         const { clientId } = client;
         const detail = { by: 'password grant' };
-        await audit.record({ event: 'sign-in', outcome, accountId, clientId, detail }, ctx.request.req);
+        await audit.record({ event: 'sign-in', outcome, accountId, clientId, detail }, req);
         return found;
       });
       if (!account) throw new errors.InvalidGrant('username or password is wrong');

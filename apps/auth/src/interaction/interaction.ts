@@ -4,6 +4,7 @@ import { errors, type Provider } from 'oidc-provider';
 import type { Account, AccountStore } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
+import { LimitExceeded, type Limits } from '../limits/limits.ts';
 import { consentPage } from '../pages/consent.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
@@ -16,6 +17,7 @@ interface InteractionDependencies {
   accounts: AccountStore;
   csrfSecret: string | Uint8Array;
   issuer: string;
+  limits: Limits;
   audit: AuditLog;
   logger: Logger;
   /** Signing in elsewhere, when it is configured. */
@@ -29,7 +31,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
  * GET changes nothing; a POST needs the token of its own interaction and must come from our own pages.
  */
 export function interactionRouter(deps: InteractionDependencies): Router {
-  const { accounts, csrfSecret, audit, logger, signInElsewhere } = deps;
+  const { accounts, csrfSecret, limits, audit, logger, signInElsewhere } = deps;
   const router = Router({ caseSensitive: true, strict: true });
 
   router.get('/style.css', (_req, res) => {
@@ -50,7 +52,16 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   router.post('/:uid', async (req, res) => {
     const interaction = await submittedInteraction(req, res, 'login');
     const username = field(req, 'username');
-    const account = await accounts.authenticate(username, field(req, 'password'));
+    const password = field(req, 'password');
+    let account: Account | undefined;
+    try {
+      account = await limits.guessPassword(req, username, () => accounts.authenticate(username, password));
+    } catch (error) {
+      if (!(error instanceof LimitExceeded)) throw error;
+      res.set(error.headers);
+      await sendLogin(res, interaction, { username, refused: false, status: 429, notice: error.message });
+      return;
+    }
     const clientId = clientOf(interaction);
     const requestId = requestIdOf(req);
     const signIn = { event: 'sign-in', clientId, detail: { by: 'password' } } as const;

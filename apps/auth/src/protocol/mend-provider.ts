@@ -44,6 +44,20 @@ function adjustClients(provider: Provider): void {
   };
 }
 
+/** Has `check` look at every request that brings a client's secret, before the secret is looked at. */
+export function beforeSecretIsCompared(
+  provider: Provider,
+  check: (ctx: KoaContextWithOIDC, clientId: string) => Promise<void>,
+): void {
+  const { prototype } = provider.Client;
+  const compare = prototype.compareClientSecret;
+  prototype.compareClientSecret = async function compareWhenChecked(secret) {
+    if (!Provider.ctx) throw new Error('secrets are compared for requests alone');
+    await check(Provider.ctx, this.clientId);
+    return compare.call(this, secret);
+  };
+}
+
 const endpointsWithErrors = [
   'authorization',
   'grant',
