@@ -1,9 +1,11 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type Db, Problem } from '@gatehouse/service-kit';
 import { hash, verify } from '@node-rs/argon2';
-import { eq, inArray } from 'drizzle-orm';
+import { and, eq, inArray, isNull } from 'drizzle-orm';
 import { accounts } from '../schema.ts';
+import { hasPossibleLength, normalizePassword } from './passwords.ts';
+import type { Registration } from './registration.ts';
 
 /** Someone who may sign in, unless disabled. */
 export interface Account {
@@ -37,13 +39,32 @@ export interface AccountStore {
   idOf(username: string): Promise<string | undefined>;
   /** The account with this id, disabled ones too. */
   find(id: string): Promise<Account | undefined>;
+  /** Whether somebody signs in to this account with a password, and not elsewhere. */
+  hasPassword(id: string): Promise<boolean>;
+  /**
+   * Makes a customer's account, unless the name is taken: by the same work, with the same writes.
+   * @param alongside is told the id of the new account, or undefined; when it throws, no account was made
+   * @throws Problem 503 when too many wait already
+   */
+  register(
+    registration: Registration,
+    alongside: (tx: Db, accountId: string | undefined) => Promise<unknown>,
+  ): Promise<void>;
+  /**
+   * What gives the account its next password, to be run in the transaction that also ends what the old one gave.
+   * Undefined when `current` is not its password.
+   * @throws Problem 503 when too many wait already
+   */
+  changeOfPassword(
+    id: string,
+    passwords: { current: string; next: string },
+  ): Promise<((tx: Db) => Promise<void>) | undefined>;
   /** Afterwards each of these accounts exists; those that were there before are left as they are. */
   seed(newAccounts: readonly NewAccount[]): Promise<void>;
 }
 
 // OWASP's floor for argon2id; written out so that a new version of the library cannot change it.
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
-const longestPassword = 1_024;
 // One of libuv's four threads stays free for files and names, whatever arrives at the sign-in form.
 const hashesAtOnce = Math.min(availableParallelism(), 3);
 const longestQueue = 50;
@@ -61,6 +82,14 @@ export function createAccountStore(db: Db): AccountStore {
     return row;
   }
 
+  async function passwordHashOf(id: string) {
+    const [row] = await db
+      .select({ passwordHash: accounts.passwordHash })
+      .from(accounts)
+      .where(eq(accounts.id, id));
+    return row?.passwordHash ?? undefined;
+  }
+
   async function find(id: string) {
     if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) return undefined;
     const [row] = await db.select().from(accounts).where(eq(accounts.id, id));
@@ -69,7 +98,7 @@ export function createAccountStore(db: Db): AccountStore {
 
   return {
     async authenticate(username, password) {
-      if (password.length === 0 || password.length > longestPassword) return undefined;
+      if (!hasPossibleLength(password)) return undefined;
       const row = await byUsername(normalizeUsername(username));
       const passwordHash = row?.passwordHash ?? (await nobodysHash);
       const isRight = await inTurn(() => verify(passwordHash, normalizePassword(password)));
@@ -82,6 +111,40 @@ export function createAccountStore(db: Db): AccountStore {
     idOf: async (username) => (await byUsername(normalizeUsername(username)))?.id,
 
     find,
+
+    async hasPassword(id) {
+      return (await passwordHashOf(id)) !== undefined;
+    },
+
+    async register({ password, email = null, ...account }, alongside) {
+      const passwordHash = await inTurn(() => hash(normalizePassword(password), cost));
+      await db.transaction(async (tx) => {
+        const id = randomUUID();
+        const [owner] = await tx
+          .insert(accounts)
+          .values({ id, ...account, email, roles: ['customer'], passwordHash })
+          // Changes nothing, and takes as long as an account does.
+          .onConflictDoUpdate({ target: accounts.username, set: { username: account.username } })
+          .returning({ id: accounts.id });
+        await alongside(tx, owner?.id === id ? id : undefined);
+      });
+    },
+
+    async changeOfPassword(id, { current, next }) {
+      const before = await passwordHashOf(id);
+      if (before === undefined || !hasPossibleLength(current)) return undefined;
+      if (!(await inTurn(() => verify(before, normalizePassword(current))))) return undefined;
+      const passwordHash = await inTurn(() => hash(normalizePassword(next), cost));
+      return async (tx) => {
+        const isUnchanged = and(
+          eq(accounts.id, id),
+          eq(accounts.passwordHash, before),
+          isNull(accounts.disabledAt),
+        );
+        const changed = await tx.update(accounts).set({ passwordHash }).where(isUnchanged).returning();
+        if (changed.length === 0) throw new Problem(409, 'Your password has been changed in the meantime.');
+      };
+    },
 
     async seed(newAccounts) {
       const ids = newAccounts.map(({ id }) => id);
@@ -124,12 +187,6 @@ export function toAccount(row: typeof accounts.$inferSelect): Account {
 /** The one spelling of a name (RFC 8265, section 3.3), whatever the keyboard made of it. */
 export function normalizeUsername(username: string): string {
   return username.trim().toLowerCase().normalize('NFC');
-}
-
-// RFC 8265, 4.2: NFC joins the spellings of one character; NFKC would also join characters that differ, and weaken
-// the password. Nothing is trimmed, folded or cut.
-function normalizePassword(password: string): string {
-  return password.replace(/\p{Zs}/gu, ' ').normalize('NFC');
 }
 
 function createTurnstile(width: number, longestQueue: number) {
