@@ -1,11 +1,11 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
 import { createTestIssuer, startRedis } from '@gatehouse/test-kit';
+import { type Child, cpuMicroseconds, startChild } from './children.ts';
 import { haproxyVersion, startHaproxy } from './haproxy.ts';
 import type { LoadOrder } from './load.ts';
+import { measuredOn, tableOf, writeSection } from './report.ts';
 import type { BenchSetup } from './target.ts';
 
 const rounds = 3;
@@ -15,13 +15,20 @@ const measuredRequests = 20_000;
 const slices = 10;
 const distinctTokens = 50;
 const inAnHour = Math.floor(Date.now() / 1000) + 3600;
-const report = new URL('../../docs/performance.md', import.meta.url);
+const packages = [
+  'http-proxy-middleware',
+  'undici',
+  'express',
+  '@fastify/http-proxy',
+  'fastify',
+  'fast-jwt',
+  'express-oauth2-jwt-bearer',
+  'ioredis',
+];
 
-interface Target {
+interface Target extends Child {
   name: string;
   does: string;
-  child: ChildProcess;
-  port: number;
   microseconds: number[];
 }
 
@@ -30,7 +37,7 @@ const tokens = await Promise.all(
   Array.from({ length: distinctTokens }, () => issuer.sign({ exp: inAnHour })),
 );
 const redis = await startRedis();
-const upstream = await start('./upstream.ts');
+const upstream = await startChild('./upstream.ts');
 const setup: BenchSetup = {
   upstreamUrl: `http://127.0.0.1:${upstream.port}`,
   issuer: issuer.issuer,
@@ -45,24 +52,28 @@ const targets: Target[] = [];
 await add(
   'Gatehouse gateway',
   'hygiene, cached token, denylist in Redis, helmet, metrics, access log; no scope, as /items has none here',
-  start('./targets/gatehouse.ts', setup),
+  startChild('./targets/gatehouse.ts', setup),
 );
 await add(
   '@fastify/http-proxy + fast-jwt',
   'cached token; no denylist, log or metrics',
-  start('./targets/fastify.ts', setup),
+  startChild('./targets/fastify.ts', setup),
 );
 await add(
   '@fastify/http-proxy + fast-jwt + log',
   'the same with the access log that Fastify has',
-  start('./targets/fastify.ts', { ...setup, accessLog: true }),
+  startChild('./targets/fastify.ts', { ...setup, accessLog: true }),
 );
 await add(
   'http-proxy-middleware + express-oauth2-jwt-bearer + ioredis',
   'the parts as they come: token verified and Redis EXISTS asked each time; no log or metrics',
-  start('./targets/stock.ts', setup),
+  startChild('./targets/stock.ts', setup),
 );
-await add('node:http + undici', 'the floor: cached token, nothing else', start('./targets/floor.ts', setup));
+await add(
+  'node:http + undici',
+  'the floor: cached token, nothing else',
+  startChild('./targets/floor.ts', setup),
+);
 if (haproxyVersion()) {
   await add('HAProxy', 'one thread, token verified each time; no denylist or log', startHaproxy(setup));
 }
@@ -85,9 +96,9 @@ try {
       target.microseconds.push((spent[i] ?? 0) / measuredRequests);
     }
   }
-  const table = tableOf(targets);
+  const table = tableOf('gateway', targets);
   process.stdout.write(`${table}\n`);
-  writeFileSync(report, reportOf(table));
+  writeSection('What a request costs at the gateway', reportOf(table));
 } finally {
   load.removeAllListeners('exit');
   // While the children live, this process does too.
@@ -96,24 +107,8 @@ try {
   for (const child of [load, upstream.child, ...targets.map((target) => target.child)]) child.kill();
 }
 
-async function add(
-  name: string,
-  does: string,
-  starting: Promise<{ child: ChildProcess; port: number }>,
-): Promise<void> {
+async function add(name: string, does: string, starting: Promise<Child>): Promise<void> {
   targets.push({ name, does, microseconds: [], ...(await starting) });
-}
-
-async function start(file: string, given?: BenchSetup): Promise<{ child: ChildProcess; port: number }> {
-  const child = fork(new URL(file, import.meta.url), given ? [JSON.stringify(given)] : [], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-  const exited = once(child, 'exit').then(() => {
-    throw new Error(`${file} did not start`);
-  });
-  const [{ port }] = (await Promise.race([once(child, 'message'), exited])) as [{ port: number }];
-  exited.catch(() => {});
-  return { child, port };
 }
 
 async function send({ port }: Target, requests: number): Promise<void> {
@@ -128,34 +123,8 @@ async function send({ port }: Target, requests: number): Promise<void> {
   await once(load, 'message');
 }
 
-/** User and system time of all threads of a process; Linux counts it in hundredths of a second. */
-function cpuMicroseconds({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-function tableOf(measured: readonly Target[]): string {
-  const rows = measured.map(({ name, does, microseconds }) => {
-    const each = [...microseconds].sort((a, b) => a - b).map(Math.round);
-    return `| ${name} | ${does} | **${each[Math.floor(each.length / 2)]}** | ${each.join(', ')} |`;
-  });
-  return ['| gateway | does | median | rounds |', '| --- | --- | --- | --- |', ...rows].join('\n');
-}
-
 function reportOf(table: string): string {
-  const versions = [
-    'http-proxy-middleware',
-    'undici',
-    'express',
-    '@fastify/http-proxy',
-    'fastify',
-    'fast-jwt',
-  ]
-    .concat('express-oauth2-jwt-bearer', 'ioredis')
-    .map((name) => `${name} ${versionOf(name)}`);
-  return `# What a request costs at the gateway
-
-CPU microseconds per request of the process under test (user and system time, all threads), for GET /items/{id} through
+  return `CPU microseconds per request of the process under test (user and system time, all threads), for GET /items/{id} through
 to a trivial upstream over ${connections} kept connections with ${distinctTokens} different ES256 tokens: ${warmUpRequests.toLocaleString('en')} requests to warm up, then
 ${rounds} rounds of ${measuredRequests.toLocaleString('en')}, interleaved in ${slices} slices each. CPU time is compared because wall time depends on what else the machine does; the
 figures of one run compare with each other, not with those of another machine.
@@ -166,12 +135,6 @@ What the rows do not show: Gatehouse's row measures the first path of its routin
 margin over Fastify without a log is small, and may be on either side in another run: the two cost about the same, with
 Gatehouse doing more. Scopes of /items are checked by the service behind, not here.
 
-Measured on ${new Date().toISOString().slice(0, 10)}: ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.versions.node}, HAProxy ${haproxyVersion() ?? 'not installed'}, ${versions.join(', ')}.
-Run it with \`npm run bench\`; it needs Linux and redis-server, and takes HAProxy in where \`haproxy\` is installed.
-`;
-}
-
-function versionOf(name: string): string {
-  const manifest = new URL(`../../node_modules/${name}/package.json`, import.meta.url);
-  return JSON.parse(readFileSync(manifest, 'utf8')).version;
+${measuredOn(packages)} HAProxy ${haproxyVersion() ?? 'not installed'}.
+Run it with \`npm run bench\`; it needs Linux and redis-server, and takes HAProxy in where \`haproxy\` is installed.`;
 }

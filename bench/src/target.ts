@@ -11,8 +11,8 @@ export interface BenchSetup {
 }
 
 /** Runs a target as a child process of run.ts: it gets its set-up as an argument and reports its port. */
-export async function runTarget(start: (setup: BenchSetup) => Promise<number>): Promise<void> {
-  const setup = JSON.parse(process.argv[2] ?? '{}') as BenchSetup;
+export async function runTarget<Setup = BenchSetup>(start: (setup: Setup) => Promise<number>): Promise<void> {
+  const setup = JSON.parse(process.argv[2] ?? '{}') as Setup;
   process.on('disconnect', () => process.exit());
   process.send?.({ port: await start(setup) });
 }

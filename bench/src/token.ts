@@ -1,0 +1,163 @@
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { startPostgres, startRedis } from '@gatehouse/test-kit';
+import { type Child, cpuMicroseconds, startChild } from './children.ts';
+import { measuredOn, medianOf, tableOf, writeSection } from './report.ts';
+import type { PeerSetup } from './targets/express-jose.ts';
+import type { TokenOrder } from './token-load.ts';
+
+const rounds = 5;
+const slices = 5;
+const connections = 12;
+const warmUpRequests = 3_000;
+const measuredRequests = 3_000;
+
+interface Target {
+  name: string;
+  does: string;
+  to: Child;
+  order: Pick<TokenOrder, 'path' | 'authorization' | 'form' | 'refreshTokens'>;
+  microseconds: number[];
+}
+
+const reporting: PeerSetup = {
+  clientId: 'demo-reporting',
+  clientSecret: 'demo-reporting-secret',
+  scope: 'items:read',
+};
+const basic = (id: string, secret: string) => `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+const authorization = basic(reporting.clientId, reporting.clientSecret);
+
+const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+const secret = () => randomBytes(32).toString('base64url');
+const auth = await startChild('./targets/auth.ts', {
+  PORT: '0',
+  METRICS_PORT: '0',
+  ISSUER: 'http://localhost:8080',
+  DATABASE_URL: postgres.url,
+  REDIS_URL: redis.url,
+  ENCRYPTION_KEY: secret(),
+  ORDERS_CLIENT_SECRET: secret(),
+  USERS_CLIENT_SECRET: secret(),
+  DEMO: 'true',
+  ALLOW_PASSWORD_GRANT: 'true',
+});
+const peer = await startChild('./targets/express-jose.ts', reporting);
+const library = await startChild('./targets/oidc-provider.ts', reporting);
+const load = fork(new URL('./token-load.ts', import.meta.url));
+load.once('exit', () => process.exit(1));
+
+try {
+  const form = { grant_type: 'client_credentials', scope: reporting.scope };
+  const issue = { path: '/token', authorization, form };
+  const { access_token: token = '' } = await ask(issue.form, { authorization });
+  const refreshTokens: string[] = [];
+  for (let i = 0; i < connections; i++) refreshTokens.push(await refreshToken());
+
+  const ours: Target = {
+    name: 'Gatehouse, client_credentials',
+    does: 'PostgreSQL, audit log, limits, helmet, metrics, access log',
+    to: auth,
+    order: issue,
+    microseconds: [],
+  };
+  const minimal: Target = {
+    name: 'express + jose, client_credentials',
+    does: 'one client in memory, nothing else',
+    to: peer,
+    order: issue,
+    microseconds: [],
+  };
+  const targets: readonly Target[] = [
+    ours,
+    minimal,
+    {
+      name: 'oidc-provider, client_credentials',
+      does: 'the library by itself, one client in memory',
+      to: library,
+      order: issue,
+      microseconds: [],
+    },
+    {
+      name: 'Gatehouse, introspection',
+      does: 'the JWT verified, its revocation looked up in PostgreSQL',
+      to: auth,
+      order: { path: '/introspect', authorization, form: { token } },
+      microseconds: [],
+    },
+    {
+      name: 'Gatehouse, refresh',
+      does: 'a used refresh token replaced in PostgreSQL, two tokens issued',
+      to: auth,
+      order: {
+        path: '/token',
+        form: { grant_type: 'refresh_token', client_id: 'demo-first-party' },
+        refreshTokens,
+      },
+      microseconds: [],
+    },
+  ];
+
+  for (const target of targets) await send(target, warmUpRequests);
+  for (let round = 1; round <= rounds; round++) {
+    const spent = targets.map(() => 0);
+    // Interleaved in slices, so that a noisy second falls on all of them.
+    for (let slice = 1; slice <= slices; slice++) {
+      for (const [i, target] of targets.entries()) {
+        const before = cpuMicroseconds(target.to.child);
+        await send(target, measuredRequests / slices);
+        spent[i] = (spent[i] ?? 0) + cpuMicroseconds(target.to.child) - before;
+      }
+    }
+    for (const [i, target] of targets.entries()) {
+      target.microseconds.push((spent[i] ?? 0) / measuredRequests);
+    }
+  }
+  const ratios = ours.microseconds.map((spent, round) => (minimal.microseconds[round] ?? 0) / spent);
+  const text = reportOf(tableOf('request', targets), ratios);
+  process.stdout.write(`${text}\n`);
+  writeSection('What a token costs', text);
+} finally {
+  load.removeAllListeners('exit');
+  for (const child of [load, auth.child, peer.child, library.child]) child.kill();
+  await Promise.all([redis.stop(), postgres.stop()]);
+}
+
+async function refreshToken(): Promise<string> {
+  const answer = await ask({
+    grant_type: 'password',
+    client_id: 'demo-first-party',
+    username: 'alice',
+    password: 'alice-demo-pass',
+    scope: 'openid offline_access items:read',
+  });
+  return answer.refresh_token ?? '';
+}
+
+async function ask(form: Record<string, string>, headers = {}): Promise<Record<string, string>> {
+  const url = `http://127.0.0.1:${auth.port}/token`;
+  const response = await fetch(url, { method: 'POST', body: new URLSearchParams(form), headers });
+  if (!response.ok) throw new Error(`/token answered ${response.status}: ${await response.text()}`);
+  return (await response.json()) as Record<string, string>;
+}
+
+async function send({ to, order }: Target, requests: number): Promise<void> {
+  load.send({ ...order, url: `http://127.0.0.1:${to.port}`, connections, requests } satisfies TokenOrder);
+  const [refreshTokens] = await once(load, 'message');
+  if (order.refreshTokens) order.refreshTokens = refreshTokens;
+}
+
+function reportOf(table: string, ratios: readonly number[]): string {
+  const each = [...ratios].sort((a, b) => a - b).map((ratio) => ratio.toFixed(2));
+  return `CPU microseconds per request of the process under test (user and system time, all threads), over ${connections} kept connections:
+${warmUpRequests.toLocaleString('en')} requests to warm up, then ${rounds} rounds of ${measuredRequests.toLocaleString('en')}, interleaved in ${slices} slices each. Every access token is a JWT signed
+with ES256, every client authenticates with Basic but the one that refreshes, which is public.
+
+${table}
+
+Tokens per CPU second of Gatehouse, compared with express + jose: **${medianOf(ratios).toFixed(2)}** (rounds: ${each.join(', ')}).
+
+${measuredOn(['oidc-provider', 'express', 'jose'])}
+Run it with \`npm run bench:token\`; it needs Linux, postgres and redis-server.`;
+}
