@@ -1,5 +1,6 @@
 import { type Html, html } from './html.ts';
 import { layout } from './layout.ts';
+import { scopeItem } from './scope-item.ts';
 
 interface ConsentView {
   /** The path of the interaction, below which the forms post. */
@@ -14,21 +15,6 @@ interface ConsentView {
   /** The host that the answer goes to; absent when no redirect follows. */
   returnsTo: string | undefined;
 }
-
-const meanings: Record<string, string> = {
-  openid: 'Know that it is you',
-  profile: 'See your name and username',
-  email: 'See your e-mail address',
-  offline_access: 'Keep this access while you are away',
-  'profile:read': 'Read your profile',
-  'profile:write': 'Change your profile',
-  'users:admin': 'Manage every account: roles, sign-outs and who may sign in',
-  'items:read': 'See items',
-  'items:write': 'Add, change and delete your items',
-  'items:reserve': 'Reserve items for you',
-  'orders:read': 'See your orders',
-  'orders:write': 'Place and cancel orders for you',
-};
 
 /** Asks the account to allow a client the scopes that are new, each in plain words. */
 export function consentPage(view: ConsentView): Html {
@@ -57,9 +43,4 @@ ${grantedScopes.map(scopeItem)}</ul>
 </form>
 ${returnsTo !== undefined && html`<p class="note">Either way you go back to <bdi>${returnsTo}</bdi>.</p>`}`,
   );
-}
-
-function scopeItem(scope: string): Html {
-  const meaning = Object.hasOwn(meanings, scope) && meanings[scope];
-  return html`<li>${meaning} <code>${scope}</code></li>\n`;
 }

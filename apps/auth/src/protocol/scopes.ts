@@ -20,6 +20,22 @@ export const apiScopes = [
   'orders:write',
 ];
 
+/** Each scope in plain words, for whoever is asked to allow it. */
+export const scopeMeanings: Readonly<Record<string, string>> = {
+  openid: 'Know that it is you',
+  profile: 'See your name and username',
+  email: 'See your e-mail address',
+  offline_access: 'Keep this access while you are away',
+  'profile:read': 'Read your profile',
+  'profile:write': 'Change your profile',
+  'users:admin': 'Manage every account: roles, sign-outs and who may sign in',
+  'items:read': 'See items',
+  'items:write': 'Add, change and delete your items',
+  'items:reserve': 'Reserve items for you',
+  'orders:read': 'See your orders',
+  'orders:write': 'Place and cancel orders for you',
+};
+
 /** How long things live, in seconds. */
 export const lifetimes = {
   accessToken: 5 * 60,
