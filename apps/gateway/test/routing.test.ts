@@ -87,6 +87,8 @@ test('A39 the protected resource metadata names the public origin and its author
   assert.equal(answer.json.resource, gateway.issuer.issuer);
   assert.deepEqual(answer.json.authorization_servers, [gateway.issuer.issuer]);
   assert.deepEqual(answer.json.bearer_methods_supported, ['header']);
+  assert.deepEqual(answer.json.dpop_signing_alg_values_supported, ['ES256']);
+  assert.equal(answer.json.dpop_bound_access_tokens_required, undefined, 'bearer tokens are taken too');
   const post = await gateway.send('/.well-known/oauth-protected-resource', { method: 'POST' });
   assert.deepEqual([post.status, post.headers.allow], [405, 'GET, HEAD']);
 });

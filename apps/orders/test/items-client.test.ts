@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { assertProblem, type TestedService } from '@gatehouse/service-kit/testing';
+import { createProofKey } from '@gatehouse/test-kit';
 import type { RequestHandler } from 'express';
 import { exchangedClaims, startOrders } from './start-orders.ts';
 
@@ -94,8 +95,35 @@ test('POST /orders is 401 when the token endpoint or items refuses the token of 
   for (const instead of refused) {
     const answer = await order(await bench.startOrdersWith(instead));
     assertProblem(answer, 401);
-    assert.match(answer.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/);
+    assert.match(answer.headers.get('www-authenticate') ?? '', /^Bearer .*error="invalid_token"/);
   }
+});
+
+test('J34 POST /orders acts for a caller whose token is bound to a key', async () => {
+  const key = await createProofKey();
+  const seen: unknown[] = [];
+  const token: RequestHandler = (req, res) => {
+    seen.push(req.body.subject_token);
+    res.json(goodAnswer);
+  };
+  const items: RequestHandler = (req, res) => {
+    seen.push(req.headers.authorization, req.headers.dpop);
+    res.json(item);
+  };
+  const orders = await bench.startOrdersWith({ token, items });
+  const bound = await bench.issuer.sign({
+    sub: randomUUID(),
+    scope: 'orders:write',
+    cnf: { jkt: key.thumbprint },
+  });
+  const send = async () => {
+    const url = `${bench.issuer.issuer}/orders`;
+    const proof = await key.prove({ method: 'POST', url, token: bound });
+    const headers = { Authorization: `DPoP ${bound}`, DPoP: proof };
+    return orders.call('POST', '/orders', { json: { lines: [{ itemId, quantity: 1 }] }, headers });
+  };
+  assert.equal((await send()).status, 201);
+  assert.deepEqual(seen, [bound, 'Bearer x', undefined]);
 });
 
 test('Z13 J33 items sees the caller, orders as the actor, the one scope it needs, and the request id', async () => {

@@ -1,3 +1,4 @@
+import type { Caller } from './caller.ts';
 import { proofAlgorithms } from './verify-proof.ts';
 
 /**
@@ -14,6 +15,11 @@ export type AuthErrorCode =
 
 /** How a token is sent: by whoever bears it, or with a proof of the key that it is bound to. */
 export type AuthScheme = 'Bearer' | 'DPoP';
+
+/** The one scheme that the token of a caller may be sent by (RFC 9449, 7.2). */
+export function schemeOf({ keyThumbprint }: Caller): AuthScheme {
+  return keyThumbprint === undefined ? 'Bearer' : 'DPoP';
+}
 
 const statusOf = {
   no_credentials: 401,

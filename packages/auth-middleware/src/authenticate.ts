@@ -1,6 +1,6 @@
 import { type DenylistReader, DenylistUnavailable, type TokenReference } from '@gatehouse/denylist';
 import type { NextFunction, Request, RequestHandler } from 'express';
-import { AuthError, type AuthErrorCode, type AuthScheme } from './auth-error.ts';
+import { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth-error.ts';
 import { type Caller, setCaller } from './caller.ts';
 import type { KeySet } from './key-set.ts';
 import { type ProofIds, ProofIdsUnavailable } from './proof-ids.ts';
@@ -196,9 +196,8 @@ export function createAuthenticate({
     }
   }
 
-  /** RFC 9449, 7.2: a bound token needs its proof, and a proof is nothing without a binding. */
-  function requireScheme({ keyThumbprint }: Caller, scheme: AuthScheme): void {
-    if (scheme === (keyThumbprint === undefined ? 'Bearer' : 'DPoP')) return;
+  function requireScheme(caller: Caller, scheme: AuthScheme): void {
+    if (scheme === schemeOf(caller)) return;
     const message =
       scheme === 'DPoP'
         ? 'The access token is bound to no key'

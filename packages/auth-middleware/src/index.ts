@@ -1,4 +1,4 @@
-export { AuthError, type AuthErrorCode, type AuthScheme } from './auth-error.ts';
+export { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth-error.ts';
 export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
 export { type Caller, callerOf } from './caller.ts';
 export { createKeySet, type KeySet, type KeySetOptions, type PublicKey } from './key-set.ts';

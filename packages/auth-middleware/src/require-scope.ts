@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
-import { AuthError, type AuthScheme } from './auth-error.ts';
-import { type Caller, callerOf } from './caller.ts';
+import { AuthError, schemeOf } from './auth-error.ts';
+import { callerOf } from './caller.ts';
 
 /**
  * Lets only callers with `scope` pass; the others get 403 insufficient_scope, which names it (RFC 6750, 3.1).
@@ -27,8 +27,4 @@ export function requireRole(role: string): RequestHandler {
       scheme: schemeOf(caller),
     });
   };
-}
-
-function schemeOf({ keyThumbprint }: Caller): AuthScheme {
-  return keyThumbprint === undefined ? 'Bearer' : 'DPoP';
 }

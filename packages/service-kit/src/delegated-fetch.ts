@@ -1,3 +1,4 @@
+import { AuthError, callerOf, schemeOf } from '@gatehouse/auth-middleware';
 import type { Request } from 'express';
 import {
   allowInsecureRequests,
@@ -8,7 +9,6 @@ import {
   ResponseBodyError,
 } from 'openid-client';
 import { boundedFetch, fetchJson, upstreamFault } from './fetch-json.ts';
-import { Problem } from './problem.ts';
 import { requestIdOf } from './request-context.ts';
 
 /** Sends a request to the other service: a GET, unless told otherwise. */
@@ -27,7 +27,7 @@ const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
  * one that is good at that service alone (RFC 8693).
  * @param target where the service is, and where, as whom, for which audience and scope to get tokens for it
  * @returns a function of a guarded request; what it resolves to works for 1.5 s from then on
- * @throws Problem 401 when the caller's token is refused, 503 when the token endpoint or the service fails us
+ * @throws AuthError 401 when the caller's token is refused, Problem 503 when the token endpoint or the service fails us
  */
 export function createDelegatedFetch(target: {
   url: string;
@@ -39,7 +39,7 @@ export function createDelegatedFetch(target: {
 }): (req: Request) => Promise<DelegatedFetch> {
   const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
 
-  async function exchange(subjectToken: string, origin: Origin, signal: AbortSignal): Promise<string> {
+  async function exchange(req: Request, origin: Origin, signal: AbortSignal): Promise<string> {
     const config = new Configuration(
       server,
       target.clientId,
@@ -55,7 +55,7 @@ export function createDelegatedFetch(target: {
     };
     try {
       const tokens = await genericGrantRequest(config, tokenExchange, {
-        subject_token: subjectToken,
+        subject_token: accessTokenOf(req),
         subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
         audience: target.audience,
         scope: target.scope,
@@ -63,7 +63,7 @@ export function createDelegatedFetch(target: {
       if (tokens.token_type !== 'bearer') throw new Error('the exchanged token is no bearer token');
       return tokens.access_token;
     } catch (error) {
-      if (error instanceof ResponseBodyError && error.error === 'invalid_grant') throw callerRefused();
+      if (error instanceof ResponseBodyError && error.error === 'invalid_grant') throw callerRefused(req);
       throw upstreamFault(error);
     }
   }
@@ -71,13 +71,13 @@ export function createDelegatedFetch(target: {
   return async (req) => {
     const signal = AbortSignal.timeout(timeoutMs);
     const origin = originOf(req);
-    const token = await exchange(accessTokenOf(req), origin, signal);
+    const token = await exchange(req, origin, signal);
     return async (path, { method = 'GET', json } = {}) => {
       const headers = { ...origin, Authorization: `Bearer ${token}` };
       const init = json === undefined ? { headers } : jsonRequest(headers, json);
       const answer = await fetchJson(new URL(path, target.url).href, { ...init, method, signal });
       // The token was made a moment ago: whoever it speaks for has been signed out since.
-      if (answer.status === 401) throw callerRefused();
+      if (answer.status === 401) throw callerRefused(req);
       return answer;
     };
   };
@@ -104,8 +104,8 @@ function accessTokenOf(req: Request): string {
   return token;
 }
 
-function callerRefused(): Problem {
-  return new Problem(401, 'The access token is no longer good', {
-    headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' },
+function callerRefused(req: Request): AuthError {
+  return new AuthError('invalid_token', 'The access token is no longer good', {
+    scheme: schemeOf(callerOf(req)),
   });
 }

@@ -8,6 +8,7 @@ import { loadConfig } from '../src/config.ts';
 import type { Db } from '../src/database.ts';
 import type { Route } from '../src/route.ts';
 import { type Service, type ServiceConfig, startService } from '../src/start-service.ts';
+import { testProofs } from './proofs.ts';
 
 /** The parts that real services run on in a test: an issuer with real keys, an empty database, a denylist. */
 export interface TestBench {
@@ -100,21 +101,31 @@ export function testRefusals(service: TestedService, bench: TestBench): void {
     const name = `${method} ${declared.path}`;
     const path = declared.path.replaceAll(/\{\w+\}/g, () => randomUUID());
     const call = (request: TestRequest = {}) => service.call(method, path, request);
-    if (!declared.public) testGuard(name, declared, call, service, bench);
-    if (declared.body !== undefined) testBody(name, call, { scope: declared.scope, sub: randomUUID() });
+    if (!declared.public) {
+      testGuard(name, declared, call, service, bench);
+      testProofs(name, { method, path, as: claimsFor(declared) }, call, bench.issuer);
+    }
+    if (declared.body !== undefined) testBody(name, call, claimsFor(declared));
   }
+}
+
+/** Of somebody whom the guard of a route lets pass. */
+function claimsFor({ scope, ...declared }: Route) {
+  const role = declared.public ? undefined : declared.role;
+  return { sub: randomUUID(), scope, ...(role !== undefined && { roles: [role] }) };
 }
 
 type Call = (request?: TestRequest) => Promise<TestAnswer>;
 
 function testGuard(
   name: string,
-  { scope, user }: Extract<Route, { scope: string }>,
+  declared: Extract<Route, { scope: string }>,
   call: Call,
   service: TestedService,
   bench: TestBench,
 ): void {
-  const sub = randomUUID();
+  const { scope, role, user } = declared;
+  const as = claimsFor(declared);
 
   test(`T08 ${name} asks a caller without a token for one`, async () => {
     const answer = await call();
@@ -125,16 +136,24 @@ function testGuard(
 
   test(`T11 Z05 ${name} refuses a token without ${scope}, and names it`, async () => {
     for (const other of ['', `${scope}s`, `x${scope}`, scope.toUpperCase(), 'openid profile email']) {
-      const answer = await call({ as: { sub, scope: other } });
+      const answer = await call({ as: { ...as, scope: other } });
       assertProblem(answer, 403);
       assert.match(challengeOf(answer), /error="insufficient_scope"/);
       assert.ok(challengeOf(answer).includes(`scope="${scope}"`), challengeOf(answer));
     }
   });
 
+  if (role !== undefined) {
+    test(`Z03 ${name} refuses a caller without the role ${role}`, async () => {
+      for (const roles of [[], ['customer'], [`${role}s`], [role.toUpperCase()]]) {
+        assertProblem(await call({ as: { ...as, roles } }), 403);
+      }
+    });
+  }
+
   test(`J15 J32 ${name} refuses a token made for another service`, async () => {
     for (const aud of ['urn:gatehouse:other', `${service.audience}x`, service.url, 'urn:gatehouse']) {
-      const answer = await call({ as: { sub, scope, aud } });
+      const answer = await call({ as: { ...as, aud } });
       assertProblem(answer, 401);
       assert.match(challengeOf(answer), /error="invalid_token"/);
     }
@@ -142,7 +161,7 @@ function testGuard(
 
   test(`${name} takes a token made for this service alone`, async () => {
     const { status } = await call({
-      as: { sub, scope, aud: service.audience, act: { sub: 'some-service' } },
+      as: { ...as, aud: service.audience, act: { sub: 'some-service' } },
     });
     assert.ok(![401, 403].includes(status), String(status));
   });
@@ -150,13 +169,13 @@ function testGuard(
   test(`J37 ${name} refuses a revoked token`, async () => {
     const jti = randomUUID();
     await bench.denylist.append([{ jti, exp: Math.floor(Date.now() / 1000) + 300 }]);
-    const answer = await call({ as: { sub, scope, jti } });
+    const answer = await call({ as: { ...as, jti } });
     assertProblem(answer, 401);
     assert.match(challengeOf(answer), /error="invalid_token"/);
   });
 
   test(`Z06 ${name} ${user ? 'refuses' : 'takes'} a token that a client got for itself`, async () => {
-    const answer = await call({ as: { sub, client_id: sub, scope } });
+    const answer = await call({ as: { ...as, client_id: as.sub } });
     if (user) assertProblem(answer, 403);
     else assert.ok(![401, 403].includes(answer.status), String(answer.status));
   });
@@ -212,7 +231,8 @@ export function assertProblem({ status, headers, body }: TestAnswer, expected: n
   assert.equal(body.requestId, headers.get('x-request-id'));
 }
 
-function challengeOf({ headers }: TestAnswer): string {
+/** What the caller is told to bring. */
+export function challengeOf({ headers }: TestAnswer): string {
   return headers.get('www-authenticate') ?? '';
 }
 
