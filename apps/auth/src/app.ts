@@ -35,7 +35,9 @@ import { paceDeviceGrant, withUserCodes } from './grants/device-grant.ts';
 import { createExchangedTokens } from './grants/exchanged-tokens.ts';
 import { registerPasswordGrant } from './grants/password-grant.ts';
 import { type ExchangePolicy, exchangePolicies, registerTokenExchange } from './grants/token-exchange.ts';
+import { createConsentStore } from './interaction/consents.ts';
 import { interactionRouter } from './interaction/interaction.ts';
+import { createRememberedGrants } from './interaction/remembered-grants.ts';
 import { type KeyRing, openKeyRing, type ServedKeys } from './keys/key-ring.ts';
 import { publicPart } from './keys/keys.ts';
 import { limitProtocol } from './limits/limit-protocol.ts';
@@ -80,11 +82,13 @@ export function createAuthApp(deps: AuthDependencies): Express {
   const { issuer, db, accounts, vault, revocations, refreshGraceMs, audit, logger } = deps;
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
+  const grants = createRememberedGrants({ consents: createConsentStore(db), revocations });
   const served = servedBy(deps.keys, ({ published, remembered }) => {
     const readIssuedToken = createIssuedTokenReader(issuer, published.map(publicPart));
 
     const provider = createProvider({
       ...deps,
+      grants,
       adapter: withUserCodes(
         withAudit(createAdapterFactory({ db, vault, revocations, presented, refreshGraceMs, audit }), audit),
         deviceCodes,
@@ -123,7 +127,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
     accountOf: (identity: FederatedIdentity) => accountOfIdentity(db, identity),
   };
   app.use(
-    interactionRouter({ ...deps, provider: () => served().provider, accounts, csrfSecret, signInElsewhere }),
+    interactionRouter({ ...deps, provider: () => served().provider, grants, csrfSecret, signInElsewhere }),
   );
   app.use(accountsApi({ ...deps, publicKeys: () => served().publicKeys }));
   app.use(oauthEndpoints((req, res) => served().answer(req, res)));

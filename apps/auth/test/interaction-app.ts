@@ -14,6 +14,7 @@ import { openKeyRing } from '../src/keys/key-ring.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
+import { consents } from '../src/schema.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
 
 export { callback, issuer } from './start-test-auth.ts';
@@ -54,8 +55,12 @@ export async function openAuthDatabase(): Promise<{ db: Db; close(): Promise<voi
   return { db, close: () => embedded.close() };
 }
 
-/** The whole authorization server on `db`, until the test ends; a browser finds it at the issuer's address. */
+/**
+ * The whole authorization server on `db`, where nobody has allowed anything yet, until the test ends; a browser finds it
+ * at the issuer's address.
+ */
 export async function startInteractionApp(t: TestContext, db: Db) {
+  await db.delete(consents);
   const log: string[] = [];
   const logger = createLogger({ name: 'auth', level: 'info' }, { write: (line) => void log.push(line) });
   const revocations = createRevocations({ db, denylist: createMemoryDenylist(), logger });
@@ -69,6 +74,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
   const app = createAuthApp({
     issuer,
     allowPasswordGrant: false,
+    allowRegistration: true,
     clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
     db,
     accounts: createAccountStore(db),

@@ -5,7 +5,9 @@ import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
 import { createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import express from 'express';
 import { createAccountStore } from '../src/accounts/accounts.ts';
+import { createConsentStore } from '../src/interaction/consents.ts';
 import { interactionRouter } from '../src/interaction/interaction.ts';
+import { createRememberedGrants } from '../src/interaction/remembered-grants.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import { html, trustedHtml } from '../src/pages/html.ts';
 import { createVault } from '../src/protocol/vault.ts';
@@ -176,7 +178,7 @@ describe('pages', () => {
       throw new Error('secret-host:5432');
     };
     const accounts = createAccountStore(db);
-    const audit = { record: async () => {}, close: async () => {} };
+    const audit = { record: async () => {}, count: () => {}, close: async () => {} };
     const limits = createLimits({
       vault: createVault(randomBytes(32).toString('base64url')),
       logger,
@@ -185,6 +187,10 @@ describe('pages', () => {
     const router = interactionRouter({
       provider,
       accounts,
+      grants: createRememberedGrants({
+        consents: createConsentStore(db),
+        revocations: { isRevoked: async () => false },
+      }),
       csrfSecret: 'secret',
       issuer,
       limits,

@@ -2,6 +2,7 @@ import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import { errors, type Provider } from 'oidc-provider';
 import type { Account, AccountStore } from '../accounts/accounts.ts';
+import { registerHref } from '../accounts/register-routes.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
 import { LimitExceeded, type Limits } from '../limits/limits.ts';
@@ -10,16 +11,20 @@ import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
 import { pageForError, sendPage } from './page-for-error.ts';
+import type { RememberedGrants } from './remembered-grants.ts';
 
 interface InteractionDependencies {
   /** Asked for at each use, so that the pages hold no provider of their own. */
   provider: () => Provider;
   accounts: AccountStore;
+  grants: RememberedGrants;
   csrfSecret: string | Uint8Array;
   issuer: string;
   limits: Limits;
   audit: AuditLog;
   logger: Logger;
+  /** Whether the sign-in page leads to the registration. */
+  allowRegistration?: boolean;
   /** Signing in elsewhere, when it is configured. */
   signInElsewhere?: FederationSignIn | undefined;
 }
@@ -85,8 +90,13 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const account = await signedInAccount(interaction);
     const clientId = clientOf(interaction);
     const consent = { event: 'consent', accountId: account.id, clientId } as const;
-    await audit.record({ ...consent, outcome: 'success', detail: { scopes: askedScopes(interaction) } }, req);
-    const grantId = await allow(interaction, account);
+    const { grant, asked: scopes } = await question(interaction, account);
+    await audit.record({ ...consent, outcome: 'success', detail: { scopes } }, req);
+    const missing = missingScopes(interaction);
+    if (missing.openid.length > 0) grant.addOIDCScope(missing.openid);
+    for (const [resource, names] of Object.entries(missing.resources))
+      grant.addResourceScope(resource, names);
+    const grantId = await deps.grants.allow(grant, scopes);
     logger.info({ requestId: requestIdOf(req), clientId, accountId: account.id }, 'consent given');
     await deps.provider().interactionFinished(req, res, { consent: { grantId } });
   });
@@ -135,8 +145,11 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   }
 
   async function signedInAccount({ session }: Interaction): Promise<Account> {
-    const account = session && (await accounts.find(session.accountId));
-    if (account === undefined || account.disabled) throw new errors.SessionNotFound('nobody is signed in');
+    // The session that the form was made for may have ended since.
+    const live = session?.uid ? await deps.provider().Session.findByUid(session.uid) : undefined;
+    const account =
+      session && live?.accountId === session.accountId && (await accounts.find(session.accountId));
+    if (!account || account.disabled) throw new errors.SessionNotFound('nobody is signed in');
     return account;
   }
 
@@ -145,15 +158,21 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     return grantId === undefined ? undefined : deps.provider().Grant.find(grantId);
   }
 
-  async function allow(interaction: Interaction, { id: accountId }: Account): Promise<string> {
-    const clientId = String(interaction.params.client_id);
+  /** What the account is asked to allow, and what it has allowed before. */
+  async function question(interaction: Interaction, { id: accountId }: Account) {
+    const clientId = clientOf(interaction);
     const { Grant } = deps.provider();
     const grant = (await earlierGrant(interaction)) ?? new Grant({ accountId, clientId });
-    const missing = missingScopes(interaction);
-    grant.addOIDCScope(missing.openid);
-    for (const [resource, scopes] of Object.entries(missing.resources))
-      grant.addResourceScope(resource, scopes);
-    return grant.save();
+    const granted = unique([
+      ...[grant.getOIDCScope(), ...Object.values(grant.resources ?? {})].flatMap(scopeList),
+      ...(await deps.grants.find(accountId, clientId)),
+    ]);
+    const { openid, resources } = missingScopes(interaction);
+    const missing = unique([...openid, ...Object.values(resources).flat()]);
+    // Some are asked about every time, also when nothing is new (RFC 8252, 8.6).
+    const repeated = scopeList(interaction.params.scope).filter((name) => granted.includes(name));
+    const asked = missing.length > 0 ? missing : repeated;
+    return { grant, asked, granted: missing.length > 0 ? granted : [] };
   }
 
   async function sendLogin(
@@ -164,26 +183,20 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const name = signInElsewhere?.federation.name;
     const elsewhere =
       name === undefined ? undefined : { name, href: federationLink(csrfSecret, interaction.uid) };
-    const page = loginPage({ ...(await formView(interaction)), ...view, elsewhere });
+    const registration = deps.allowRegistration ? registerHref(interaction.uid) : undefined;
+    const page = loginPage({ ...(await formView(interaction)), ...view, elsewhere, registration });
     sendPage(res, status ?? (view.refused ? 401 : 200), page, interaction.params.redirect_uri);
   }
 
   async function sendConsent(res: Response, interaction: Interaction) {
     const account = await signedInAccount(interaction);
-    const grant = await earlierGrant(interaction);
-    const granted = unique(
-      [grant?.getOIDCScope(), ...Object.values(grant?.resources ?? {})].flatMap(scopeList),
-    );
-    const missing = missingScopes(interaction);
-    const asked = unique([...missing.openid, ...Object.values(missing.resources).flat()]);
-    const { scope, redirect_uri: redirectUri } = interaction.params;
-    // Native clients are asked about every time, also when nothing is new (RFC 8252, 8.6).
-    const repeated = scopeList(scope).filter((name) => granted.includes(name));
+    const { asked, granted } = await question(interaction, account);
+    const { redirect_uri: redirectUri } = interaction.params;
     const page = consentPage({
       ...(await formView(interaction)),
       account,
-      scopes: asked.length > 0 ? asked : repeated,
-      grantedScopes: asked.length > 0 ? granted : [],
+      scopes: asked,
+      grantedScopes: granted,
       returnsTo: typeof redirectUri === 'string' ? new URL(redirectUri).host || 'the application' : undefined,
     });
     sendPage(res, 200, page, redirectUri);
@@ -218,13 +231,6 @@ function missingScopes({ prompt: { details } }: Interaction) {
     missingResourceScopes?: Record<string, string[]>;
   };
   return { openid: missingOIDCScope, resources: missingResourceScopes };
-}
-
-/** What the account is asked to allow: what is new, or everything when nothing is. */
-function askedScopes(interaction: Interaction): string[] {
-  const { openid, resources } = missingScopes(interaction);
-  const missing = unique([...openid, ...Object.values(resources).flat()]);
-  return missing.length > 0 ? missing : scopeList(interaction.params.scope);
 }
 
 function clientOf({ params }: Interaction): string {

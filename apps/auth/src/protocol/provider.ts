@@ -16,6 +16,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clients/clients.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
 import { actorOf } from '../grants/token-exchange.ts';
+import type { RememberedGrants } from '../interaction/remembered-grants.ts';
 import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
 import { mendProvider } from './mend-provider.ts';
@@ -30,6 +31,7 @@ interface ProviderDependencies {
   cookieKey: string;
   clients: readonly RegisteredClient[];
   accounts: AccountStore;
+  grants: Pick<RememberedGrants, 'load'>;
   audit: AuditLog;
   logger: Logger;
 }
@@ -54,6 +56,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     rotateRefreshToken: true,
     // A grant once revoked is never used again: its gid is on the denylist.
     revokeGrantPolicy: () => true,
+    loadExistingGrant: deps.grants.load,
     // Signing out ends the refresh tokens too, also those with offline_access.
     expiresWithSession: () => true,
 
