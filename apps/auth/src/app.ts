@@ -30,11 +30,12 @@ import { accountOfIdentity } from './federation/federated-accounts.ts';
 import { createFederation, type FederatedIdentity, federationCallback } from './federation/federation.ts';
 import { createFederationAttempts } from './federation/federation-attempts.ts';
 import { type FederationSettings, federationSettings } from './federation/federation-settings.ts';
-import { createDeviceCodes, deleteExpiredDeviceCodes } from './grants/device-codes.ts';
+import { createDeviceCodes } from './grants/device-codes.ts';
 import { paceDeviceGrant, withUserCodes } from './grants/device-grant.ts';
 import { createExchangedTokens } from './grants/exchanged-tokens.ts';
 import { registerPasswordGrant } from './grants/password-grant.ts';
 import { type ExchangePolicy, exchangePolicies, registerTokenExchange } from './grants/token-exchange.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { createConsentStore } from './interaction/consents.ts';
 import { interactionRouter } from './interaction/interaction.ts';
 import { createRememberedGrants } from './interaction/remembered-grants.ts';
@@ -42,7 +43,7 @@ import { type KeyRing, openKeyRing, type ServedKeys } from './keys/key-ring.ts';
 import { publicPart } from './keys/keys.ts';
 import { limitProtocol } from './limits/limit-protocol.ts';
 import { createLimits, type Limits } from './limits/limits.ts';
-import { createAdapterFactory, deleteExpiredRecords } from './protocol/adapter.ts';
+import { createAdapterFactory } from './protocol/adapter.ts';
 import { oauthEndpoints } from './protocol/endpoints.ts';
 import { securityHeaders, speakAsIssuer } from './protocol/headers.ts';
 import { publishOnly } from './protocol/mend-provider.ts';
@@ -51,7 +52,7 @@ import { createVault, type Vault } from './protocol/vault.ts';
 import { repeat } from './repeat.ts';
 import { createIssuedTokenReader } from './revocation/issued-token.ts';
 import { createPresentedTokens } from './revocation/presented-tokens.ts';
-import { createRevocations, deleteExpiredRevocations, type Revocations } from './revocation/revocation.ts';
+import { createRevocations, type Revocations } from './revocation/revocation.ts';
 import { acceptIssuedTokens, createIsLive } from './revocation/token-status.ts';
 
 export { type AuthConfig, AuthConfigSchema, policyVariables } from './config.ts';
@@ -185,17 +186,8 @@ export async function startAuth(
   opening.defer(() => revocations.close());
   // Signing in works without the denylist; it is completed as soon as it answers.
   await revocations.deliver().catch((err) => logger.warn({ err }, 'the denylist does not answer yet'));
-  const expiry = repeat(
-    expiryPauseMs,
-    'expiry',
-    async () => {
-      await deleteExpiredRecords(db);
-      await deleteExpiredRevocations(db);
-      await deleteExpiredDeviceCodes(db);
-    },
-    logger,
-  );
-  opening.defer(() => expiry.stop());
+  const housekeeping = startHousekeeping(db, logger, { auditRetentionDays: config.AUDIT_RETENTION_DAYS });
+  opening.defer(() => housekeeping.stop());
 
   const vault = createVault(config.ENCRYPTION_KEY);
   const keys = await openKeyRing({
@@ -204,6 +196,7 @@ export async function startAuth(
     logger,
     rotationDays: config.KEY_ROTATION_DAYS,
     publishSeconds: config.KEY_PUBLISH_SECONDS,
+    onChange: (event) => audit.count({ event, outcome: 'success' }),
   });
   opening.defer(() => keys.close());
 

@@ -3,6 +3,7 @@ import { AuthConfigSchema } from './config.ts';
 import { listKeys, loadSigningKeys, removeKey, rotateKeys } from './keys/keys.ts';
 import { createVault } from './protocol/vault.ts';
 
+const actor = 'command line';
 const usage = 'usage: keys list | rotate | remove <kid>';
 
 const ConfigSchema = AuthConfigSchema.pick({
@@ -25,9 +26,9 @@ async function run([command, kid, ...rest]: string[]): Promise<void> {
     // A key sealed with another secret would stop every process.
     await loadSigningKeys(database.db, vault);
     if (command === 'rotate') {
-      await rotateKeys(database.db, vault, { publishSeconds: config.KEY_PUBLISH_SECONDS });
+      await rotateKeys(database.db, vault, { publishSeconds: config.KEY_PUBLISH_SECONDS, actor });
     }
-    if (command === 'remove' && kid) await removeKey(database.db, vault, kid);
+    if (command === 'remove' && kid) await removeKey(database.db, vault, kid, actor);
     for (const { kid: name, stage, createdAt, signsFrom } of await listKeys(database.db)) {
       const line = [name, stage, `made ${createdAt.toISOString()}`, `signs from ${signsFrom.toISOString()}`];
       process.stdout.write(`${line.join('  ')}\n`);

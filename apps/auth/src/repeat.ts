@@ -7,15 +7,24 @@ export interface Repeated {
   stop(): Promise<void>;
 }
 
-/** Runs `task` after every pause; what it throws goes to the log once, until it succeeds again. */
-export function repeat(pauseMs: number, name: string, task: () => Promise<void>, logger: Logger): Repeated {
+/**
+ * Runs `task` after every pause; what it throws goes to the log once, until it succeeds again.
+ * @param pauseMs a function when no two pauses are to be the same
+ */
+export function repeat(
+  pauseMs: number | (() => number),
+  name: string,
+  task: () => Promise<void>,
+  logger: Logger,
+): Repeated {
+  const nextPauseMs = typeof pauseMs === 'number' ? () => pauseMs : pauseMs;
   const stopping = new AbortController();
   const { signal } = stopping;
 
   async function run() {
     let failing = false;
     while (!signal.aborted) {
-      await delay(pauseMs, undefined, { signal, ref: false }).catch(() => {});
+      await delay(nextPauseMs(), undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
       try {
         await task();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import type { Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
-import { deleteExpiredDeviceCodes } from '../src/grants/device-codes.ts';
+import { tidy } from '../src/housekeeping.ts';
 import { allowDevice, confirm, enterCode, poll, requestCode } from './device-flow.ts';
 import { issuer, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
@@ -118,11 +118,11 @@ suite('guessing user codes', () => {
       sql`update auth.device_codes set expires_at = now() - interval '1 second' where polled_at > now() - interval '5 seconds'`,
     );
     const guesses = await count('code_guesses');
-    await deleteExpiredDeviceCodes(auth.db);
+    await tidy(auth.db, { auditRetentionDays: 365 });
     assert.equal(await count('device_codes'), 2);
     assert.equal(await count('code_guesses'), guesses);
     await auth.db.execute(sql`update auth.code_guesses set expires_at = now() - interval '1 second'`);
-    await deleteExpiredDeviceCodes(auth.db);
+    await tidy(auth.db, { auditRetentionDays: 365 });
     assert.equal(await count('code_guesses'), 0);
   });
 

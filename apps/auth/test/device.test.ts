@@ -10,7 +10,7 @@ import {
   None,
   pollDeviceAuthorizationGrant,
 } from 'openid-client';
-import { deleteExpiredRecords } from '../src/protocol/adapter.ts';
+import { tidy } from '../src/housekeeping.ts';
 import { allowDevice, cli, enterCode, poll, requestCode } from './device-flow.ts';
 import {
   demoWeb,
@@ -156,7 +156,7 @@ suite('device grant', () => {
   test('A30 an expired code is expired_token for the device, and wrong for the user', async (t) => {
     const code = await requestCode(auth);
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 601_000 });
-    await deleteExpiredRecords(auth.db);
+    await tidy(auth.db, { auditRetentionDays: 365 });
     assert.equal((await poll(auth, code.device_code)).body.error, 'expired_token');
     const page = await enterCode(auth.browser(), code.user_code);
     assert.equal(page.status, 400);

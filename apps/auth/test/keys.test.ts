@@ -96,7 +96,7 @@ suite('signing keys', () => {
     assert.equal(await hinted(), 400);
 
     const other = (await auth.signedIn('bob')).idToken;
-    await removeKey(auth.db, vault, kidOf(other));
+    await removeKey(auth.db, vault, kidOf(other), 'somebody');
     await eventually(async () => !(await kidsOf(auth)).includes(kidOf(other)));
     assert.equal((await auth.send(`/logout?id_token_hint=${other}`)).status, 400);
   });
@@ -119,7 +119,7 @@ suite('signing keys', () => {
     const { accessToken, refreshToken } = await auth.signedIn();
     assert.equal(await api.call(accessToken), 200);
     const leaked = kidOf(accessToken);
-    await removeKey(auth.db, vault, leaked);
+    await removeKey(auth.db, vault, leaked, 'somebody');
     await eventually(async () => !(await kidsOf(auth)).includes(leaked));
     assert.equal(await auth.isActive(accessToken, demoWeb), false);
     assert.equal((await auth.userinfo(accessToken)).status, 401);
@@ -130,14 +130,14 @@ suite('signing keys', () => {
     assert.notEqual(kidOf(body.access_token), leaked);
     await eventually(async () => (await api.call(body.access_token)) === 200);
     assert.equal(await privateParts(auth), 1);
-    await assert.rejects(removeKey(auth.db, vault, leaked), { message: `no key ${leaked}` });
+    await assert.rejects(removeKey(auth.db, vault, leaked, 'somebody'), { message: `no key ${leaked}` });
   });
 
   test('R14 when a new key is on its way already, that one signs at once', async (t) => {
     const auth = await start(t);
     const [leaked] = await kidsOf(auth);
     const next = await rotateKeys(auth.db, vault, { publishSeconds: 3600 });
-    await removeKey(auth.db, vault, String(leaked));
+    await removeKey(auth.db, vault, String(leaked), 'somebody');
     await eventually(async () => kidOf(await newToken(auth)) === next);
     assert.deepEqual(await kidsOf(auth), [next]);
   });
@@ -145,10 +145,15 @@ suite('signing keys', () => {
   test('R14 a key that does not sign yet, or no longer, is removed without another in its place', async (t) => {
     const auth = await start(t);
     const [oldKid] = await kidsOf(auth);
-    await removeKey(auth.db, vault, String(await rotateKeys(auth.db, vault, { publishSeconds: 3600 })));
+    await removeKey(
+      auth.db,
+      vault,
+      String(await rotateKeys(auth.db, vault, { publishSeconds: 3600 })),
+      'somebody',
+    );
     const newKid = await rotateKeys(auth.db, vault, { publishSeconds: 0.001 });
     await eventually(async () => kidOf(await newToken(auth)) === newKid);
-    await removeKey(auth.db, vault, String(oldKid));
+    await removeKey(auth.db, vault, String(oldKid), 'somebody');
     await eventually(async () => (await kidsOf(auth)).length === 1);
     assert.deepEqual(await kidsOf(auth), [newKid]);
   });

@@ -125,7 +125,7 @@ suite('refresh', () => {
       revocations,
       presented,
       refreshGraceMs: 10_000,
-      audit: { record: async () => {}, close: async () => {} },
+      audit: { record: async () => {}, count: () => {}, close: async () => {} },
     });
     const tokens = store('RefreshToken');
     const late = { grantId: 'ended', rotations: 1 };

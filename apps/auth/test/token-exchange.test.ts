@@ -221,7 +221,7 @@ suite('token exchange', () => {
       revocations,
       presented: createPresentedTokens(),
       refreshGraceMs: 0,
-      audit: { record: async () => {}, close: async () => {} },
+      audit: { record: async () => {}, count: () => {}, close: async () => {} },
     });
     await store('AccessToken').destroy('middle');
     assert.deepEqual(ended, ['early', 'middle', 'last', 'late']);

@@ -50,6 +50,8 @@ export interface AuditLog {
    * @throws when the database does not take it; then whatever was to be recorded must not have happened
    */
   record(event: AuditEvent, req?: IncomingMessage, tx?: Db): Promise<void>;
+  /** Counts an event that has been written elsewhere, with the change that it tells of. */
+  count(event: Pick<AuditEvent, 'event' | 'outcome'>): void;
   /** Resolves when everything is written; nothing is recorded after that. */
   close(): Promise<void>;
 }
@@ -86,6 +88,7 @@ export function createAuditLog({
     mostAtOnce: 250,
   });
   let isClosed = false;
+  const count: AuditLog['count'] = ({ event, outcome }) => counter.inc({ event, outcome });
 
   async function recordSuppressed() {
     for (const [event, suppressed] of bound.turn()) {
@@ -95,6 +98,7 @@ export function createAuditLog({
   const minutes = repeat(minuteMs, 'audit of suppressed failures', recordSuppressed, logger);
 
   return {
+    count,
     async record(event, req, tx) {
       if (isClosed) throw new Problem(503, 'The server is stopping');
       const { event: name, outcome } = event;
@@ -105,7 +109,7 @@ export function createAuditLog({
       } else if (!isBounded || bound.admit(name, networkOf(origin?.address ?? ''))) {
         await rows.add({ ...event, ...origin });
       }
-      counter.inc({ event: name, outcome });
+      count(event);
     },
     async close() {
       await minutes.stop();

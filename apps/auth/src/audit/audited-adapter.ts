@@ -2,13 +2,19 @@ import { type Adapter, type AdapterFactory, type AdapterPayload, Provider } from
 import { orUnavailable } from '../protocol/unavailable.ts';
 import type { AuditEvent, AuditLog } from './audit-log.ts';
 
-/** Records what clients revoke and what people answer to devices, before it is so. */
+/** Records what clients revoke, codes that come twice and what people answer to devices, before anything follows from it. */
 export function withAudit(factory: AdapterFactory, audit: AuditLog): AdapterFactory {
   return (model) => {
     const adapter = factory(model);
     const recorded = (event: AuditEvent) =>
       orUnavailable(() => audit.record(event, Provider.ctx?.request.req));
-    const audited: Pick<Adapter, 'upsert' | 'destroy'> = {
+    const audited: Pick<Adapter, 'find' | 'upsert' | 'destroy'> = {
+      async find(id) {
+        const payload = await adapter.find(id);
+        const event = payload && codeReuse(model, payload);
+        if (event) await recorded(event);
+        return payload;
+      },
       async upsert(id, payload, expiresIn) {
         const event = model === 'DeviceCode' && deviceAnswer(payload);
         if (event) await recorded(event);
@@ -22,6 +28,16 @@ export function withAudit(factory: AdapterFactory, audit: AuditLog): AdapterFact
     };
     return { ...adapter, ...audited };
   };
+}
+
+// The library ends the grant of such a code by itself. One that comes twice at the same moment is the adapter's to see.
+function codeReuse(model: string, payload: AdapterPayload): AuditEvent | undefined {
+  const { consumed, accountId, clientId, grantId } = payload;
+  const oidc = Provider.ctx?.oidc;
+  const isCode = model === 'AuthorizationCode' || model === 'DeviceCode';
+  if (!isCode || !consumed || oidc?.route !== 'token' || oidc.client?.clientId !== clientId) return undefined;
+  const detail = { kind: model, gid: grantId };
+  return { event: 'code-reuse', outcome: 'failure', accountId, clientId, detail };
 }
 
 function deviceAnswer({ accountId, clientId, grantId, error }: AdapterPayload): AuditEvent | undefined {

@@ -130,10 +130,3 @@ export function createDeviceCodes(db: Db, vault: Vault): DeviceCodes {
     },
   };
 }
-
-/** Forgets codes that can give nothing any more, and guesses that count no longer. */
-export async function deleteExpiredDeviceCodes(db: Db): Promise<void> {
-  const { deviceCode } = lifetimes;
-  await db.delete(codes).where(lt(codes.expiresAt, sql`now() - ${deviceCode} * interval '1 second'`));
-  await db.delete(codeGuesses).where(lt(codeGuesses.expiresAt, sql`now()`));
-}

@@ -2,7 +2,7 @@ import type { Db, Logger } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
 import type { Vault } from '../protocol/vault.ts';
 import { repeat } from '../repeat.ts';
-import { isDue, type KnownKeys, openKey, readKeys, retire, rotateKeys, stagesAt } from './keys.ts';
+import { isDue, type KnownKeys, openKey, readKeys, retireOver, rotateKeys, stagesAt } from './keys.ts';
 
 /** The keys of one moment, with their private parts. */
 export interface ServedKeys {
@@ -28,12 +28,15 @@ export async function openKeyRing({
   logger,
   rotationDays,
   publishSeconds,
+  onChange = () => {},
 }: {
   db: Db;
   vault: Vault;
   logger: Logger;
   rotationDays: number;
   publishSeconds: number;
+  /** Told of each change that this process makes. */
+  onChange?: (event: 'key-rotation' | 'key-removal') => void;
 }): Promise<KeyRing> {
   let opened = new Map<string, JWK>();
   let known = remember(await readKeys(db, vault));
@@ -51,11 +54,13 @@ export async function openKeyRing({
     known = remember(await readKeys(db, vault));
     for (const { row, isOver } of stages()) {
       if (!isOver) continue;
-      await retire(db, row.kid);
+      if (!(await retireOver(db, row.kid))) continue;
+      onChange('key-removal');
       logger.info({ kid: row.kid }, 'a retired signing key is gone');
     }
     if (!isDue(known, rotationDays)) return;
     const kid = await rotateKeys(db, vault, { publishSeconds, minAgeDays: rotationDays });
+    onChange('key-rotation');
     logger.info({ kid }, 'a new signing key is published');
   }
 

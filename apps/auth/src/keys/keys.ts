@@ -1,6 +1,7 @@
 import type { Db } from '@gatehouse/service-kit';
-import { asc, desc, eq, isNull, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, isNull, sql } from 'drizzle-orm';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { insertAuditEvents } from '../audit/audit-log.ts';
 import { lifetimes } from '../protocol/scopes.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { signingKeys } from '../schema.ts';
@@ -58,7 +59,7 @@ export function readKeys(db: Db, vault: Vault): Promise<KnownKeys> {
     const known = await read(tx);
     if (known.rows.length > 0) return known;
     await lockKeys(tx);
-    if ((await read(tx)).rows.length === 0) await addKey(tx, vault, 0);
+    if ((await read(tx)).rows.length === 0) await addKey(tx, vault, 0, schedule);
     return read(tx);
   });
 }
@@ -71,7 +72,11 @@ export function readKeys(db: Db, vault: Vault): Promise<KnownKeys> {
 export function rotateKeys(
   db: Db,
   vault: Vault,
-  { publishSeconds, minAgeDays = 0 }: { publishSeconds: number; minAgeDays?: number },
+  {
+    publishSeconds,
+    minAgeDays = 0,
+    actor = schedule,
+  }: { publishSeconds: number; minAgeDays?: number; actor?: string },
 ): Promise<string | undefined> {
   return db.transaction(async (tx) => {
     await lockKeys(tx);
@@ -79,7 +84,7 @@ export function rotateKeys(
     const now = Date.now() + known.clockAheadMs;
     const pending = stagesAt(now, known.rows).find(({ stage }) => stage === 'published');
     if (pending) return pending.row.kid;
-    return isDue(known, minAgeDays) ? addKey(tx, vault, publishSeconds) : undefined;
+    return isDue(known, minAgeDays) ? addKey(tx, vault, publishSeconds, actor) : undefined;
   });
 }
 
@@ -94,26 +99,36 @@ export function isDue({ rows, clockAheadMs }: KnownKeys, minAgeDays: number): bo
  * again. If it was the signing one, the next one signs at once.
  * @throws Error when there is no such key
  */
-export function removeKey(db: Db, vault: Vault, kid: string): Promise<void> {
+export function removeKey(db: Db, vault: Vault, kid: string, actor: string): Promise<void> {
   return db.transaction(async (tx) => {
     await lockKeys(tx);
     const { rows, clockAheadMs } = await read(tx);
     const stages = stagesAt(Date.now() + clockAheadMs, rows);
     const stage = stages.find(({ row }) => row.kid === kid)?.stage;
     if (!stage) throw new Error(`no key ${kid}`);
-    await retire(tx, kid);
+    await retire(tx, kid, actor);
     if (stage !== 'signing') return;
     const next = stages.find((other) => other.stage === 'published')?.row;
     const signsFrom = sql`clock_timestamp()`;
     if (next) await tx.update(signingKeys).set({ signsFrom }).where(eq(signingKeys.kid, next.kid));
-    else await addKey(tx, vault, 0);
+    else await addKey(tx, vault, 0, actor);
   });
 }
 
-/** Forgets the private part of a key for good. */
-export async function retire(db: Db | Transaction, kid: string): Promise<void> {
-  const state = { removedAt: sql`clock_timestamp()`, sealedPrivateJwk: '' };
-  await db.update(signingKeys).set(state).where(eq(signingKeys.kid, kid));
+/** Forgets the private part of a key that is over, for good; whether this was the process to do it. */
+export function retireOver(db: Db, kid: string): Promise<boolean> {
+  return db.transaction((tx) => retire(tx, kid, schedule));
+}
+
+async function retire(tx: Transaction, kid: string, actorId: string): Promise<boolean> {
+  const retired = await tx
+    .update(signingKeys)
+    .set({ removedAt: sql`clock_timestamp()`, sealedPrivateJwk: '' })
+    .where(and(eq(signingKeys.kid, kid), isNull(signingKeys.removedAt)))
+    .returning({ kid: signingKeys.kid });
+  if (retired.length === 0) return false;
+  await insertAuditEvents(tx, [{ event: 'key-removal', outcome: 'success', actorId, detail: { kid } }]);
+  return true;
 }
 
 /** Every key there ever was, the newest first. */
@@ -148,6 +163,8 @@ export function publicPart({ kty, crv, x, y, kid, alg, use }: JWK): JWK {
   return { kty, crv, x, y, kid, alg, use } as JWK;
 }
 
+// Who acts when nobody asks.
+const schedule = 'schedule';
 const contextOf = (kid: string) => `signing key ${kid}`;
 
 // Processes that act together must not each make a key.
@@ -166,7 +183,12 @@ async function read(db: Db | Transaction): Promise<KnownKeys> {
   return { rows, clockAheadMs: (rows[0]?.now ?? Date.now()) - Date.now() };
 }
 
-async function addKey(tx: Transaction, vault: Vault, publishSeconds: number): Promise<string> {
+async function addKey(
+  tx: Transaction,
+  vault: Vault,
+  publishSeconds: number,
+  actorId: string,
+): Promise<string> {
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
   const jwk = await exportJWK(publicKey);
   // RFC 7638: a key's name follows from the key.
@@ -180,5 +202,6 @@ async function addKey(tx: Transaction, vault: Vault, publishSeconds: number): Pr
     createdAt: sql`clock_timestamp()`,
     signsFrom: sql`clock_timestamp() + make_interval(secs => ${publishSeconds})`,
   });
+  await insertAuditEvents(tx, [{ event: 'key-rotation', outcome: 'success', actorId, detail: { kid } }]);
   return kid;
 }

@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, lt, sql } from 'drizzle-orm';
+import { and, eq, isNull, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { ownerHashes } from '../accounts/account-access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -199,11 +199,6 @@ function createAdapter(
       }
     },
   };
-}
-
-/** Deletes what nothing can use any more. */
-export async function deleteExpiredRecords(db: Db): Promise<void> {
-  await db.delete(records).where(lt(records.expiresAt, new Date()));
 }
 
 function unavailableWhenFailing(adapter: Adapter): Adapter {

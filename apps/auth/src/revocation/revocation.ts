@@ -1,6 +1,6 @@
 import type { DenylistWriter, Revocation, TokenReference } from '@gatehouse/denylist';
 import type { Db, Logger } from '@gatehouse/service-kit';
-import { and, asc, eq, gt, inArray, isNull, lt, or, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
 import { lifetimes } from '../protocol/scopes.ts';
 import { repeat } from '../repeat.ts';
 import { revocations as table } from '../schema.ts';
@@ -99,11 +99,6 @@ export function createRevocations({
       return found.length > 0;
     },
   };
-}
-
-/** Forgets the revocations of tokens that have died by themselves. */
-export async function deleteExpiredRevocations(db: Db): Promise<void> {
-  await db.delete(table).where(lt(table.expiresAt, new Date()));
 }
 
 function toRow(target: Target): Pick<Row, 'kind' | 'value'> & { notBefore?: number } {

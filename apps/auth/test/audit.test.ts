@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { demoAccounts } from '@gatehouse/demo-accounts';
+import { sql } from 'drizzle-orm';
+import { decodeJwt } from 'jose';
+import { mostFailures } from '../src/audit/failure-bound.ts';
+import { auditEvents } from '../src/schema.ts';
+import { allowDevice, enterCode, requestCode } from './device-flow.ts';
+import {
+  authorizeUrl,
+  basic,
+  demoWeb,
+  explorer,
+  redemption,
+  reporting,
+  signIn,
+  startTestAuth,
+  type TestAuth,
+} from './start-test-auth.ts';
+
+const { alice } = demoAccounts;
+type Entry = typeof auditEvents.$inferSelect;
+
+suite('the audit log', () => {
+  let auth: TestAuth;
+  before(async () => {
+    auth = await startTestAuth();
+  });
+  after(() => auth.close());
+
+  /** What `work` has recorded, in order. */
+  async function recorded(work: () => Promise<unknown>): Promise<Entry[]> {
+    const [last] = await auth.db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(auditEvents);
+    await work();
+    return auth.db.select().from(auditEvents).where(sql`id > ${last?.id}`).orderBy(auditEvents.id);
+  }
+  const names = (entries: readonly Entry[]) => entries.map(({ event, outcome }) => `${event} ${outcome}`);
+
+  test('sign-in, consent and the tokens are recorded with who, for which client, from where and in which request', async () => {
+    let idToken = '';
+    let accessToken = '';
+    const entries = await recorded(async () => ({ idToken, accessToken } = await auth.signedIn('alice')));
+    assert.deepEqual(names(entries), ['sign-in success', 'consent success', 'token-issue success']);
+    for (const entry of entries) {
+      assert.equal(entry.accountId, alice.id);
+      assert.equal(entry.clientId, demoWeb.id);
+      assert.equal(entry.address, '127.0.0.1');
+      assert.match(String(entry.requestId), /^[\w-]{8,64}$/);
+    }
+    const { jti, gid, aud } = decodeJwt<{ gid: string }>(accessToken);
+    assert.deepEqual(entries[0]?.detail, { by: 'password' });
+    assert.deepEqual(entries[1]?.detail, {
+      scopes: ['openid', 'profile', 'offline_access', 'orders:write', 'items:read'],
+    });
+    const scope = 'openid profile orders:write items:read';
+    assert.deepEqual(entries[2]?.detail, {
+      jti,
+      gid,
+      audience: aud,
+      grant: 'authorization_code',
+      scope,
+    });
+    assert.ok(idToken);
+  });
+
+  test('the request id of the record is the one of the answer', async () => {
+    const entries = await recorded(async () => {
+      const body = new URLSearchParams({ grant_type: 'client_credentials', scope: 'items:read' });
+      const headers = { authorization: basic(reporting), 'x-request-id': 'some-request-id-1' };
+      assert.equal((await auth.send('/token', { method: 'POST', body, headers })).status, 200);
+    });
+    assert.deepEqual(names(entries), ['token-issue success']);
+    assert.equal(entries[0]?.requestId, 'some-request-id-1');
+    assert.equal(entries[0]?.accountId, null);
+  });
+
+  test('a refused sign-in names the account if there is one, and never what was typed', async () => {
+    const refuse = (username: string) => async () => {
+      const browser = auth.browser();
+      const page = await browser.submit(await browser.open(authorizeUrl()), {
+        username,
+        password: 'wrong-pass',
+      });
+      assert.equal(page.status, 401);
+    };
+    const [known] = await recorded(refuse('Alice'));
+    assert.equal(known?.outcome, 'failure');
+    assert.equal(known?.accountId, alice.id);
+    const [unknown] = await recorded(refuse('my-password-typed-here'));
+    assert.equal(unknown?.event, 'sign-in');
+    assert.equal(unknown?.accountId, null);
+    assert.doesNotMatch(JSON.stringify([known, unknown]), /my-password-typed-here|wrong-pass|alice/i);
+  });
+
+  test('a denial is recorded, at sign-in and at consent', async () => {
+    const entries = await recorded(async () => {
+      const browser = auth.browser();
+      await browser.submit(await browser.open(authorizeUrl()), {}, { button: 'Cancel' });
+      const login = await browser.open(authorizeUrl());
+      const page = await browser.submit(login, { username: 'alice', password: 'alice-demo-pass' });
+      await browser.submit(page, {}, { button: 'Deny' });
+    });
+    assert.deepEqual(names(entries), ['sign-in failure', 'sign-in success', 'consent failure']);
+    assert.deepEqual(entries[0]?.detail, { reason: 'denied' });
+    assert.equal(entries[2]?.accountId, alice.id);
+  });
+
+  test('a refresh token and a code used a second time are recorded, and what was revoked', async () => {
+    const { refreshToken } = await auth.signedIn();
+    const { body } = await auth.refresh(refreshToken);
+    await auth.refresh(body.refresh_token);
+    const reused = await recorded(() => auth.refresh(refreshToken));
+    assert.deepEqual(names(reused), ['refresh-reuse failure']);
+    assert.equal(reused[0]?.accountId, alice.id);
+
+    const code = redemption(await signIn(auth.browser()));
+    const again = await recorded(async () => {
+      await auth.token(code, demoWeb);
+      assert.equal((await auth.token(code, demoWeb)).status, 400);
+    });
+    assert.deepEqual(names(again), ['token-issue success', 'code-reuse failure']);
+
+    const tokens = await auth.signedIn();
+    const revoked = await recorded(async () => {
+      await auth.post('/revoke', { token: tokens.accessToken }, demoWeb);
+      await auth.post('/revoke', { token: 'junk' }, demoWeb);
+    });
+    assert.deepEqual(names(revoked), ['revocation success']);
+    const { jti, gid } = decodeJwt<{ gid: string }>(tokens.accessToken);
+    assert.deepEqual(revoked[0]?.detail, { kind: 'AccessToken', jti, gid });
+    assert.equal(revoked[0]?.accountId, alice.id);
+    assert.equal(revoked[0]?.address, '127.0.0.1');
+  });
+
+  test('what a person answers to a device is recorded', async () => {
+    const browser = auth.browser();
+    await signIn(browser);
+    const { user_code: code } = await requestCode(auth);
+    const entries = await recorded(async () => {
+      const confirm = await enterCode(browser, code);
+      await browser.submit(confirm, {}, { button: 'This is not my device' });
+    });
+    assert.deepEqual(names(entries), ['device-approval failure']);
+    assert.equal(entries[0]?.accountId, alice.id);
+    const allowed = await recorded(async () => allowDevice(browser, await requestCode(auth)));
+    assert.deepEqual(names(allowed), ['consent success', 'device-approval success']);
+    assert.equal(allowed[1]?.clientId, 'demo-cli');
+  });
+
+  test('a client that fails to authenticate is recorded by its name if that is one, and else without', async () => {
+    const form = { grant_type: 'client_credentials', scope: 'items:read' };
+    const entries = await recorded(async () => {
+      await auth.token(form, { id: reporting.id, secret: 'wrong' });
+      await auth.post('/introspect', { token: 'x' }, { id: 'typed-a-password-here', secret: 'wrong' });
+    });
+    assert.deepEqual(names(entries), ['client-authentication failure', 'client-authentication failure']);
+    assert.deepEqual(
+      entries.map(({ clientId, detail }) => [clientId, detail]),
+      [
+        [reporting.id, { at: 'token' }],
+        [null, { at: 'introspection' }],
+      ],
+    );
+  });
+
+  test('rows cannot be changed, removed while young, or all removed at once', async () => {
+    await auth.password();
+    for (const statement of [
+      sql`update auth.audit_events set event = 'nothing'`,
+      sql`delete from auth.audit_events`,
+      sql`truncate auth.audit_events`,
+    ]) {
+      await assert.rejects(
+        async () => auth.db.execute(statement),
+        (error: Error) => /append-only/.test(String(error.cause)),
+      );
+    }
+    await auth.db.execute(sql`insert into auth.audit_events (event, outcome, at)
+      values ('sign-in', 'success', now() - interval '31 days'), ('sign-in', 'success', now() - interval '29 days')`);
+    await auth.db.execute(sql`delete from auth.audit_events where at < now() - interval '30 days'`);
+    const [left] = await auth.db
+      .select({ count: sql<number>`count(*)::int` })
+      .from(auditEvents)
+      .where(sql`at < now() - interval '1 day'`);
+    assert.equal(left?.count, 1);
+  });
+});
+
+suite('an audit log that cannot be written', () => {
+  let auth: TestAuth;
+  before(async () => {
+    auth = await startTestAuth();
+  });
+  after(() => auth.close());
+  const takeAway = () => auth.db.execute(sql`alter table auth.audit_events rename to taken_away`);
+  const giveBack = () => auth.db.execute(sql`alter table auth.taken_away rename to audit_events`);
+
+  async function without<Result>(work: () => Promise<Result>): Promise<Result> {
+    await takeAway();
+    try {
+      return await work();
+    } finally {
+      await giveBack();
+    }
+  }
+
+  test('a token that cannot be recorded is not handed out: 503', async () => {
+    const { status, body, headers } = await without(() =>
+      auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting),
+    );
+    assert.equal(status, 503);
+    assert.equal(body.error, 'temporarily_unavailable');
+    assert.equal(body.access_token, undefined);
+    assert.ok(headers.get('retry-after'));
+  });
+
+  test('a refresh token whose use could not be recorded works when it is tried again', async () => {
+    const { refreshToken } = await auth.signedIn();
+    assert.equal((await without(() => auth.refresh(refreshToken))).status, 503);
+    const { status, body } = await auth.refresh(refreshToken);
+    assert.equal(status, 200);
+    assert.equal((await auth.refresh(body.refresh_token)).status, 200);
+  });
+
+  test('nobody is signed in without a record', async () => {
+    const browser = auth.browser();
+    const login = await browser.open(authorizeUrl());
+    const page = await without(() =>
+      browser.submit(login, { username: 'alice', password: 'alice-demo-pass' }),
+    );
+    assert.equal(page.status, 500);
+    assert.equal(
+      (await browser.open(authorizeUrl({ prompt: 'none' }))).redirect?.includes('login_required'),
+      true,
+    );
+  });
+
+  test('a token that could not be recorded as revoked can be revoked again', async () => {
+    const { accessToken } = await auth.signedIn();
+    assert.equal((await without(() => auth.post('/revoke', { token: accessToken }, demoWeb))).status, 503);
+    assert.equal(await auth.isActive(accessToken, demoWeb), true);
+    assert.equal((await auth.post('/revoke', { token: accessToken }, demoWeb)).status, 200);
+    assert.equal(await auth.isActive(accessToken, demoWeb), false);
+  });
+});
+
+test('failures of strangers are recorded up to a bound, and counted beyond it', async () => {
+  const auth = await startTestAuth({ env: { METRICS_PORT: '0' } });
+  try {
+    const attempts = mostFailures.ofNetwork + 5;
+    for (let attempt = 0; attempt < attempts; attempt += 1) {
+      await auth.token({ grant_type: 'client_credentials' }, { id: explorer.id, secret: 'wrong' });
+    }
+    const { status } = await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting);
+    assert.equal(status, 200);
+    const ofKind = (event: string) =>
+      auth.db.select().from(auditEvents).where(sql`event = ${event}`).orderBy(auditEvents.id);
+    assert.equal((await ofKind('client-authentication')).length, mostFailures.ofNetwork);
+    assert.equal((await ofKind('token-issue')).length, 1);
+    await auth.close();
+    const summary = (await ofKind('client-authentication')).at(-1);
+    assert.deepEqual(summary?.detail, { suppressed: 5 });
+    assert.equal(summary?.address, null);
+  } finally {
+    await auth.close();
+  }
+});
