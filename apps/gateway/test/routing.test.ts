@@ -31,6 +31,8 @@ test('each path of the table reaches its upstream, unchanged', async (t) => {
       '/logout',
       '/interaction/5f0c',
       '/register',
+      '/account',
+      '/account/password',
     ],
   };
   for (const [upstream, paths] of Object.entries(targets)) {
@@ -55,6 +57,7 @@ test('everything else is a 404 problem without an upstream request (H39)', async
     '/openapi.json',
     '/explorer',
     '/itemsx',
+    '/accounts/5f0c',
   ];
   for (const path of [...paths, '/health', '/health/verbose', '/.well-known/security.txt']) {
     const answer = await gateway.send(path, { headers: { authorization } });

@@ -54,6 +54,8 @@ export interface TestGateway {
  * @param answer what every upstream answers instead
  * @param upstreamUrl where all upstreams are instead
  * @param keys false where the issuer's keys cannot be had
+ * @param redisUrl where ids of used proofs are, instead of in memory
+ * @param issuer one that several gateways share
  */
 export async function startTestGateway(
   t: TestContext,
@@ -61,7 +63,15 @@ export async function startTestGateway(
     answer,
     upstreamUrl,
     keys = true,
-  }: { answer?: RequestListener; upstreamUrl?: string; keys?: boolean } = {},
+    redisUrl,
+    issuer: given,
+  }: {
+    answer?: RequestListener;
+    upstreamUrl?: string;
+    keys?: boolean;
+    redisUrl?: string;
+    issuer?: TestIssuer;
+  } = {},
 ): Promise<TestGateway> {
   const received: Received[] = [];
   const names = Object.keys(upstreams);
@@ -75,7 +85,7 @@ export async function startTestGateway(
       }),
     ),
   );
-  const issuer = await createTestIssuer();
+  const issuer = given ?? (await createTestIssuer());
   if (!keys) issuer.jwks.answer = (res) => res.writeHead(500).end();
   const denylist = createMemoryDenylist();
   await denylist.markComplete();
@@ -86,6 +96,7 @@ export async function startTestGateway(
       PORT: '0',
       ISSUER: issuer.issuer,
       JWKS_URI: issuer.jwksUri,
+      REDIS_URL: redisUrl,
       ...Object.fromEntries(
         names.map((name, i) => [`${name.toUpperCase()}_URL`, upstreamUrl ?? servers[i]?.url]),
       ),
