@@ -18,6 +18,8 @@ export const policyVariables = {
   KEY_PUBLISH_SECONDS: z.coerce.number().positive().default(90),
   /** For how long a used refresh token may be repeated; with 0 it is single-use to the letter. */
   REFRESH_GRACE_SECONDS: z.coerce.number().min(0).max(60).default(10),
+  /** Whether anybody may make an account; where nothing is said, in the demo alone. */
+  REGISTRATION: FlagSchema.optional(),
   /** How long the audit log is kept; the database lets nobody delete what is younger than 30 days. */
   AUDIT_RETENTION_DAYS: z.coerce.number().int().min(30).max(36_500).default(365),
 };

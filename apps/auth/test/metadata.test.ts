@@ -91,7 +91,7 @@ suite('metadata', () => {
       '/TOKEN',
       '/iNteraction/any',
       '/interaction/any/',
-      '/register',
+      '/register/',
       '/device/',
       '/par',
       '/request',

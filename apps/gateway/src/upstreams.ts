@@ -47,4 +47,5 @@ export const forwardedPaths: readonly ForwardedPath[] = [
   { path: '/logout', to: 'auth', guard: 'own' },
   { path: '/interaction', to: 'auth', guard: 'own' },
   { path: '/register', to: 'auth', guard: 'own' },
+  { path: '/account', to: 'auth', guard: 'own' },
 ];

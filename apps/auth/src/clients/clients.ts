@@ -15,6 +15,9 @@ export const ownClientMetadata = ['allowed_scopes', 'resource_audience'] as cons
 export const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
+/** The client that the account pages are to the protocol: it gets no token, and needs no consent. */
+export const accountPages = 'account-pages';
+
 /** A client that cannot keep a secret. */
 export function publicClient(metadata: RegisteredClient): RegisteredClient {
   return { ...metadata, token_endpoint_auth_method: 'none' };
@@ -40,6 +43,7 @@ export function systemClients(secrets: {
 }): RegisteredClient[] {
   const exchangesTokens = {
     grant_types: [tokenExchange],
+  issuer: string;
     response_types: [],
     redirect_uris: [],
     allowed_scopes: '',
@@ -50,6 +54,13 @@ export function systemClients(secrets: {
       ...exchangesTokens,
       client_id: 'orders-service',
       client_name: 'Orders service',
+    }),
+    publicClient({
+      client_id: accountPages,
+      client_name: 'your account',
+      grant_types: ['authorization_code'],
+      redirect_uris: [`${secrets.issuer}/account/signed-in`],
+      allowed_scopes: '',
     }),
     confidentialClient(secrets.usersClientSecret, {
       ...exchangesTokens,

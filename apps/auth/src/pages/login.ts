@@ -13,11 +13,13 @@ interface LoginView {
   notice?: string | undefined;
   /** The other way to sign in, when there is one. */
   elsewhere?: { name: string; href: string } | undefined;
+  /** Where an account can be had, if anywhere. */
+  registration?: string | undefined;
 }
 
 /** The sign-in form; after a refusal it says so without telling which of the two fields was wrong. */
 export function loginPage(view: LoginView): Html {
-  const { path, csrfToken, clientName, username, refused, notice, elsewhere } = view;
+  const { path, csrfToken, clientName, username, refused, notice, elsewhere, registration } = view;
   const fault = refused && html` aria-invalid="true" aria-describedby="fault"`;
   const focus = html` autofocus`;
   return layout(
@@ -41,6 +43,6 @@ ${
   elsewhere &&
   html`<p class="or">or</p>
 <a class="button" href="${elsewhere.href}">Continue with <bdi>${elsewhere.name}</bdi></a>`
-}`,
+}${registration !== undefined && html`\n<p class="note">New here? <a href="${registration}">Create an account</a></p>`}`,
   );
 }

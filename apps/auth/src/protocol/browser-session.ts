@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Provider } from 'oidc-provider';
+
+/** The session of oidc-provider that this browser has, outside the protocol's own requests. */
+export interface BrowserSession {
+  /** Stays the same until the session ends, and is known to nobody else. */
+  uid: string;
+  /** Undefined when nobody is signed in. */
+  accountId: string | undefined;
+  /** Gives the session a new name, so that whoever had copied the cookie has nothing. */
+  renew(): Promise<void>;
+}
+
+/** Reads the session; changes nothing. */
+export async function browserSession(
+  provider: Provider,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<BrowserSession> {
+  const ctx = provider.createContext(req, res);
+  const session = await provider.Session.get(ctx);
+  return {
+    uid: session.uid,
+    accountId: session.accountId,
+    async renew() {
+      session.resetIdentifier();
+      await session.persist();
+      ctx.cookies.set(provider.cookieName('session'), session.jti, {
+        signed: true,
+        overwrite: true,
+        httpOnly: true,
+        sameSite: 'lax',
+        expires: new Date(session.exp * 1000),
+      });
+    },
+  };
+}
+
+/** What tells this browser from others before anybody is signed in: a cookie of its own for `path` and below. */
+export function browserMark(
+  provider: Provider,
+  req: IncomingMessage,
+  res: ServerResponse,
+  path: string,
+): string {
+  const { cookies } = provider.createContext(req, res);
+  const options = { signed: true, overwrite: true, httpOnly: true, sameSite: 'lax', path } as const;
+  const known = cookies.get('mark', options);
+  if (known !== undefined) return known;
+  const mark = randomBytes(16).toString('base64url');
+  cookies.set('mark', mark, options);
+  return mark;
+}
