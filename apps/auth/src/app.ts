@@ -19,8 +19,11 @@ import {
 } from '@gatehouse/service-kit';
 import express, { type Express } from 'express';
 import type { Provider } from 'oidc-provider';
+import { createAccountAccess } from './accounts/account-access.ts';
+import { accountRouter } from './accounts/account-routes.ts';
 import { type AccountStore, createAccountStore } from './accounts/accounts.ts';
 import { accountsApi } from './accounts/accounts-api.ts';
+import { registerRouter } from './accounts/register-routes.ts';
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import { withAudit } from './audit/audited-adapter.ts';
 import { type RegisteredClient, systemClients } from './clients/clients.ts';
@@ -61,6 +64,7 @@ export { federationVariables } from './federation/federation-settings.ts';
 
 interface AuthDependencies {
   issuer: string;
+  allowRegistration: boolean;
   allowPasswordGrant: boolean;
   federation?: FederationSettings | undefined;
   clients: readonly RegisteredClient[];
@@ -83,7 +87,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
   const { issuer, db, accounts, vault, revocations, refreshGraceMs, audit, logger } = deps;
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
-  const grants = createRememberedGrants({ consents: createConsentStore(db), revocations });
+  const consents = createConsentStore(db);
+  const grants = createRememberedGrants({ consents, revocations });
   const served = servedBy(deps.keys, ({ published, remembered }) => {
     const readIssuedToken = createIssuedTokenReader(issuer, published.map(publicPart));
 
@@ -129,6 +134,9 @@ export function createAuthApp(deps: AuthDependencies): Express {
   };
   app.use(
     interactionRouter({ ...deps, provider: () => served().provider, grants, csrfSecret, signInElsewhere }),
+  const ownPages = { ...deps, provider: () => served().provider, csrfSecret };
+  if (deps.allowRegistration) app.use(registerRouter(ownPages));
+  app.use(accountRouter({ ...ownPages, consents, access: createAccountAccess(deps) }));
   );
   app.use(accountsApi({ ...deps, publicKeys: () => served().publicKeys }));
   app.use(oauthEndpoints((req, res) => served().answer(req, res)));
@@ -209,9 +217,11 @@ export async function startAuth(
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
   const app = createAuthApp({
+    allowRegistration: config.REGISTRATION ?? config.DEMO,
     issuer,
     allowPasswordGrant,
     federation,
+        issuer,
     clients: [
       ...systemClients({
         ordersClientSecret: config.ORDERS_CLIENT_SECRET,
