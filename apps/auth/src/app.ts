@@ -52,7 +52,6 @@ import { securityHeaders, speakAsIssuer } from './protocol/headers.ts';
 import { publishOnly } from './protocol/mend-provider.ts';
 import { createProvider } from './protocol/provider.ts';
 import { createVault, type Vault } from './protocol/vault.ts';
-import { repeat } from './repeat.ts';
 import { createIssuedTokenReader } from './revocation/issued-token.ts';
 import { createPresentedTokens } from './revocation/presented-tokens.ts';
 import { createRevocations, type Revocations } from './revocation/revocation.ts';
@@ -64,8 +63,8 @@ export { federationVariables } from './federation/federation-settings.ts';
 
 interface AuthDependencies {
   issuer: string;
-  allowRegistration: boolean;
   allowPasswordGrant: boolean;
+  allowRegistration: boolean;
   federation?: FederationSettings | undefined;
   clients: readonly RegisteredClient[];
   db: Db;
@@ -134,10 +133,10 @@ export function createAuthApp(deps: AuthDependencies): Express {
   };
   app.use(
     interactionRouter({ ...deps, provider: () => served().provider, grants, csrfSecret, signInElsewhere }),
+  );
   const ownPages = { ...deps, provider: () => served().provider, csrfSecret };
   if (deps.allowRegistration) app.use(registerRouter(ownPages));
   app.use(accountRouter({ ...ownPages, consents, access: createAccountAccess(deps) }));
-  );
   app.use(accountsApi({ ...deps, publicKeys: () => served().publicKeys }));
   app.use(oauthEndpoints((req, res) => served().answer(req, res)));
   app.use(notFound);
@@ -163,7 +162,6 @@ function servedBy(ring: KeyRing, make: (keys: ServedKeys) => Provider) {
 /** What the authorization server may share with services in the same process. */
 export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: DenylistWriter }>;
 
-const expiryPauseMs = 60_000;
 const redisDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy: () => 200 };
 
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
@@ -217,13 +215,13 @@ export async function startAuth(
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
   const app = createAuthApp({
-    allowRegistration: config.REGISTRATION ?? config.DEMO,
     issuer,
     allowPasswordGrant,
+    allowRegistration: config.REGISTRATION ?? config.DEMO,
     federation,
-        issuer,
     clients: [
       ...systemClients({
+        issuer,
         ordersClientSecret: config.ORDERS_CLIENT_SECRET,
         usersClientSecret: config.USERS_CLIENT_SECRET,
       }),
