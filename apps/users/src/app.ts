@@ -1,14 +1,21 @@
-import { type Service, ServiceConfigSchema } from '@gatehouse/service-kit';
+import type { Service } from '@gatehouse/service-kit';
+import { createAccountsClient } from './accounts-client.ts';
+import { type UsersConfig, UsersConfigSchema } from './config.ts';
 import { seed } from './demo.ts';
+import { adminRoutes } from './routes/admin.ts';
 import { meRoutes } from './routes/me.ts';
 import { createProfileStore } from './store.ts';
 
-export const users: Service = {
+export const users: Service<UsersConfig> = {
   name: 'users',
-  description: 'Profiles of the accounts',
+  description: 'Profiles of the accounts, and their administration',
   audience: 'urn:gatehouse:users',
-  config: ServiceConfigSchema,
+  config: UsersConfigSchema,
   migrations: new URL('../migrations', import.meta.url),
   seed,
-  routes: ({ db }) => meRoutes(createProfileStore(db)),
+  routes: ({ db, config }) => {
+    const profiles = createProfileStore(db);
+    const accounts = createAccountsClient(config);
+    return [...meRoutes(profiles, accounts), ...adminRoutes(profiles, accounts)];
+  },
 };

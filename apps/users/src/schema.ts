@@ -2,11 +2,14 @@ import { pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('users');
 
-/** What an account shows of itself; whether it may sign in, and as what, is for the authorization server to say. */
+/**
+ * What an account shows of itself; whether it may sign in, as what, and that no other has its name, is for the
+ * authorization server to say.
+ */
 export const profiles = schema.table('profiles', {
   id: text('id').primaryKey(),
-  username: text('username').notNull().unique(),
+  username: text('username').notNull(),
   displayName: text('display_name').notNull(),
-  email: text('email').notNull(),
+  email: text('email'),
   createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
 });

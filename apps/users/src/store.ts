@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { eq } from 'drizzle-orm';
+import { eq, inArray } from 'drizzle-orm';
 import { profiles } from './schema.ts';
 
 export type ProfileStore = ReturnType<typeof createProfileStore>;
@@ -12,9 +12,24 @@ export function createProfileStore(db: Db) {
       return profile;
     },
 
+    /** Afterwards the profile exists; one that was there before is left as it is. */
+    async add(profile: typeof profiles.$inferInsert) {
+      await db.insert(profiles).values(profile).onConflictDoNothing();
+    },
+
     async change(id: string, changes: { displayName: string }) {
       const [profile] = await db.update(profiles).set(changes).where(eq(profiles.id, id)).returning();
       return profile;
+    },
+
+    /** The names that these accounts go by, of those that have a profile. */
+    async displayNames(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+      const { id, displayName } = profiles;
+      const rows = await db
+        .select({ id, displayName })
+        .from(profiles)
+        .where(inArray(id, [...ids]));
+      return new Map(rows.map((row) => [row.id, row.displayName]));
     },
   };
 }

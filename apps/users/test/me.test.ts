@@ -2,19 +2,15 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-accounts';
-import {
-  accessTable,
-  assertProblem,
-  createTestBench,
-  pointersOf,
-  testRefusals,
-} from '@gatehouse/service-kit/testing';
+import { accessTable, assertProblem, pointersOf, testRefusals } from '@gatehouse/service-kit/testing';
+import type { RequestHandler } from 'express';
 import { users } from '../src/app.ts';
 import { profiles } from '../src/schema.ts';
+import { startUsers } from './start-users.ts';
 
-const bench = await createTestBench();
+const bench = await startUsers();
 after(bench.close);
-const service = await bench.start(users);
+const service = bench.users;
 
 testRefusals(service, bench);
 
@@ -32,8 +28,15 @@ const rename = (as: Record<string, unknown>, displayName: unknown) =>
 
 test('Z04 the routes are those of the contract', () => {
   assert.deepEqual(accessTable(service.routes), [
+    'GET /users users:admin admin user',
     'GET /users/me profile:read user',
+    'GET /users/{id} users:admin admin user',
+    'GET /users/{id}/audit users:admin admin user',
     'PATCH /users/me profile:write user',
+    'POST /users/{id}/disable users:admin admin user',
+    'POST /users/{id}/enable users:admin admin user',
+    'POST /users/{id}/logout users:admin admin user',
+    'PUT /users/{id}/roles users:admin admin user',
   ]);
 });
 
@@ -53,7 +56,7 @@ test('GET /users/me tells the roles of the access token', async () => {
   assert.deepEqual((await read({ ...as, roles: [] })).body.roles, []);
 });
 
-test('a caller without a profile gets 404, whatever its subject is', async () => {
+test('a caller without a profile and without an account gets 404, whatever its subject is', async () => {
   for (const sub of [randomUUID(), 'alice', "' or true --", '👻', 'x'.repeat(2000)]) {
     const as = { sub, scope: 'profile:read profile:write' };
     assertProblem(await read(as), 404);
@@ -130,14 +133,103 @@ test('a query, another method or another spelling of the path is refused', async
   const put = await service.call('PUT', '/users/me', { as, json: {} });
   assertProblem(put, 405);
   assert.equal(put.headers.get('allow'), 'GET, PATCH, HEAD');
-  for (const path of ['/Users/me', '/users/me/', '/users', `/users/${as.sub}`])
+  for (const path of ['/Users/me', '/users/me/', '/users/', `/users/${as.sub}/`])
     assertProblem(await service.call('GET', path, { as }), 404);
+  assertProblem(await service.call('POST', `/users/${as.sub}`, { as }), 405);
+});
+
+const newAccount = () => {
+  const id = randomUUID();
+  const username = `user-${id}`;
+  const account = {
+    id,
+    username,
+    displayName: 'New',
+    roles: ['customer'],
+    createdAt: '2026-02-03T04:05:06.789Z',
+  };
+  return { as: { sub: id, scope: 'profile:read profile:write', roles: ['customer'] }, account };
+};
+
+/** An accounts API with this one account, which counts how often it is asked. */
+function accountsWith(account: Record<string, unknown>) {
+  const asked: { path: string; scope: unknown; address: unknown; requestId: unknown }[] = [];
+  const handler: RequestHandler = (req, res) => {
+    const payload = req.headers.authorization?.split('.')[1] ?? '';
+    const { scope } = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    const { 'x-forwarded-for': address, 'x-request-id': requestId } = req.headers;
+    asked.push({ path: req.path, scope, address, requestId });
+    res.json({ disabled: false, email: null, ...account });
+  };
+  return { asked, handler };
+}
+
+test('an account without a profile gets one from the authorization server, which is asked once', async () => {
+  const { as, account } = newAccount();
+  const { asked, handler } = accountsWith(account);
+  const other = await bench.startUsersWith({ accounts: handler });
+  const headers = { 'X-Request-Id': 'request-of-this-test', 'X-Forwarded-For': '192.0.2.7' };
+  const first = await other.call('GET', '/users/me', { as, headers });
+  assert.equal(first.status, 200);
+  assert.deepEqual(first.body, { ...account, email: null });
+  const expected = { path: '/accounts/me', scope: 'accounts:read', address: '192.0.2.7' };
+  assert.deepEqual(asked, [{ ...expected, requestId: 'request-of-this-test' }]);
+
+  assert.deepEqual((await other.call('GET', '/users/me', { as })).body, first.body);
+  assert.equal(asked.length, 1);
+  // The service whose authorization server knows nobody has it as well.
+  assert.deepEqual((await read(as)).body, first.body);
+});
+
+test('the first thing an account does may be to change its name', async () => {
+  const { as, account } = newAccount();
+  const other = await bench.startUsersWith({ accounts: accountsWith(account).handler });
+  const changed = await other.call('PATCH', '/users/me', { as, json: { displayName: 'Newer' } });
+  assert.equal(changed.status, 200);
+  assert.deepEqual(changed.body, { ...account, email: null, displayName: 'Newer' });
+  assert.equal((await read(as)).body.displayName, 'Newer');
+});
+
+test('twenty first questions at once make one profile', async () => {
+  const { as, account } = newAccount();
+  const other = await bench.startUsersWith({ accounts: accountsWith(account).handler });
+  const answers = await Promise.all(Array.from({ length: 20 }, () => other.call('GET', '/users/me', { as })));
+  for (const { status, body } of answers)
+    assert.deepEqual({ status, id: body.id }, { status: 200, id: as.sub });
+});
+
+test('R20 without the authorization server a profile is read as ever, and a missing one is 503', async () => {
+  const { as } = await newCaller();
+  const { as: stranger, account } = newAccount();
+  const refused = (status: number, body: object): RequestHandler => {
+    return (_req, res) => void res.status(status).json(body);
+  };
+  const faults: { token?: RequestHandler; accounts?: RequestHandler }[] = [
+    { token: (req) => void req.socket.destroy() },
+    { token: refused(503, { error: 'temporarily_unavailable' }) },
+    { token: refused(401, { error: 'invalid_client' }) },
+    { accounts: (req) => void req.socket.destroy() },
+    { accounts: refused(503, { status: 503 }) },
+    { accounts: refused(500, { status: 500 }) },
+    { accounts: refused(200, { ...account, createdAt: 'yesterday' }) },
+    { accounts: refused(200, {}) },
+  ];
+  for (const fault of faults) {
+    const other = await bench.startUsersWith(fault);
+    assert.equal((await other.call('GET', '/users/me', { as })).status, 200);
+    for (const [method, json] of [['GET'], ['PATCH', { displayName: 'New' }]] as const) {
+      const answer = await other.call(method, '/users/me', { as: stranger, ...(json && { json }) });
+      assertProblem(answer, 503);
+      assert.ok(answer.headers.get('retry-after'));
+    }
+  }
 });
 
 test('DEMO=true gives every demo account its profile, and keeps what it changed since', async () => {
   const as = { sub: demoAccounts.alice.id, scope: 'profile:read profile:write' };
   for (const displayName of ['Alice Example', 'Changed']) {
-    await bench.start(users, { DEMO: 'true' });
+    const elsewhere = { TOKEN_URL: service.url, ACCOUNTS_URL: service.url, CLIENT_SECRET: 'x' };
+    await bench.start(users, { DEMO: 'true', ...elsewhere });
     const { body } = await read(as);
     assert.equal(body.username, 'alice');
     assert.equal(body.displayName, displayName);

@@ -40,9 +40,9 @@ export function createAccountAccess({
     await revocations.revoke(target, async (tx) => {
       await work(tx);
       const isThis = eq(accounts.id, accountId);
-      await tx.select({ id: accounts.id }).from(accounts).where(isThis).for('update');
+      const [account] = await tx.select().from(accounts).where(isThis).for('update');
       // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
-      target.notBefore = Math.ceil(Date.now() / 1000) + 1;
+      target.notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
       await tx.update(accounts).set({ tokensNotBefore: target.notBefore }).where(isThis);
     });
   }

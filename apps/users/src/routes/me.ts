@@ -1,13 +1,11 @@
 import { Problem, type Route, route, TextSchema, TimestampSchema } from '@gatehouse/service-kit';
+import type { Request } from 'express';
 import { z } from 'zod';
+import { AccountSchema, type AccountsClient } from '../accounts-client.ts';
 import type { ProfileStore } from '../store.ts';
 
-const UserSchema = z
-  .object({
-    id: z.string(),
-    username: z.string(),
-    displayName: z.string(),
-    email: z.string(),
+const UserSchema = AccountSchema.omit({ disabled: true })
+  .extend({
     roles: z.array(z.string()).describe('As the access token tells them'),
     createdAt: TimestampSchema,
   })
@@ -15,8 +13,23 @@ const UserSchema = z
 
 const ProfileChangeSchema = z.strictObject({ displayName: TextSchema.trim().min(1).max(120) });
 
-/** The caller's own profile, and nobody else's. */
-export function meRoutes(profiles: ProfileStore): readonly Route[] {
+/** The caller's own profile, and nobody else's. An account that has none yet gets one when it is first asked for. */
+export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): readonly Route[] {
+  async function addProfile(req: Request) {
+    const { id, username, displayName, email, createdAt } = await accounts.own(req);
+    await profiles.add({ id, username, displayName, email, createdAt: new Date(createdAt) });
+  }
+
+  /** What `work` does with the profile of the caller, which is made first where there is none. */
+  async function withProfile<Profile>(req: Request, work: () => Promise<Profile | undefined>) {
+    const profile = await work();
+    if (profile !== undefined) return profile;
+    await addProfile(req);
+    const added = await work();
+    if (added === undefined) throw new Problem(404, 'The caller has no profile');
+    return added;
+  }
+
   return [
     route({
       method: 'get',
@@ -25,8 +38,8 @@ export function meRoutes(profiles: ProfileStore): readonly Route[] {
       user: true,
       summary: 'Reads the profile of the caller',
       responses: { 200: UserSchema },
-      handler: async ({ caller }) => {
-        const profile = found(await profiles.find(caller.subject));
+      handler: async ({ caller, req }) => {
+        const profile = await withProfile(req, () => profiles.find(caller.subject));
         return { status: 200, body: { ...profile, roles: [...caller.roles] } };
       },
     }),
@@ -38,15 +51,10 @@ export function meRoutes(profiles: ProfileStore): readonly Route[] {
       summary: 'Changes the display name of the caller',
       body: ProfileChangeSchema,
       responses: { 200: UserSchema },
-      handler: async ({ caller, body }) => {
-        const profile = found(await profiles.change(caller.subject, body));
+      handler: async ({ caller, body, req }) => {
+        const profile = await withProfile(req, () => profiles.change(caller.subject, body));
         return { status: 200, body: { ...profile, roles: [...caller.roles] } };
       },
     }),
   ];
-}
-
-function found<Profile>(profile: Profile | undefined): Profile {
-  if (profile === undefined) throw new Problem(404, 'The caller has no profile');
-  return profile;
 }

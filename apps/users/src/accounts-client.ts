@@ -1,0 +1,112 @@
+import {
+  createDelegatedFetch,
+  createPageSchema,
+  Problem,
+  parseAnswer,
+  upstreamFault,
+} from '@gatehouse/service-kit';
+import type { Request } from 'express';
+import { z } from 'zod';
+import type { UsersConfig } from './config.ts';
+
+/** An account as the authorization server keeps it. */
+export const AccountSchema = z.object({
+  id: z.uuid(),
+  username: z.string(),
+  displayName: z.string(),
+  email: z.string().nullable().describe('Null where nobody told one'),
+  roles: z.array(z.string()),
+  disabled: z.boolean(),
+  createdAt: z.iso.datetime(),
+});
+export type Account = z.output<typeof AccountSchema>;
+
+/** One thing that was done with an account. */
+export const AuditEntrySchema = z
+  .object({
+    id: z.string(),
+    at: z.iso.datetime(),
+    event: z.string(),
+    outcome: z.enum(['success', 'failure']),
+    actorId: z.string().nullable().describe('Who did it, if it was not the account itself'),
+    clientId: z.string().nullable(),
+    address: z.string().nullable(),
+    requestId: z.string().nullable(),
+    detail: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'AuditEntry' });
+
+const RefusalSchema = z.object({
+  detail: z.string().optional(),
+  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+});
+
+/** What the accounts API says about a request, and the client should hear. */
+const refusals = [403, 404, 409, 422];
+
+export type Page = { limit: number; cursor?: string | undefined };
+export type Action = 'disable' | 'enable' | 'logout';
+export type AccountsClient = ReturnType<typeof createAccountsClient>;
+
+/**
+ * The accounts of the authorization server, with the rights of the caller.
+ * @throws Problem from everything: 401 or 503, and what the accounts API itself refuses with
+ */
+export function createAccountsClient(config: UsersConfig) {
+  const delegateFor = (scope: string) =>
+    createDelegatedFetch({
+      url: config.ACCOUNTS_URL,
+      tokenUrl: config.TOKEN_URL,
+      clientId: config.CLIENT_ID,
+      clientSecret: config.CLIENT_SECRET,
+      audience: 'urn:gatehouse:accounts',
+      scope,
+    });
+  const asOwner = delegateFor('accounts:read');
+  const asAdmin = delegateFor('accounts:admin');
+
+  async function ask(
+    delegate: typeof asAdmin,
+    req: Request,
+    path: string,
+    request?: { method: 'POST' | 'PUT'; json?: unknown },
+  ): Promise<unknown> {
+    const send = await delegate(req);
+    const { status, body } = await send(path, request);
+    if (status === 200 || status === 204) return body;
+    if (!refusals.includes(status)) throw upstreamFault(new Error(`accounts answered ${status}`));
+    const { detail, errors } = parseAnswer(RefusalSchema, body);
+    throw new Problem(status, detail, errors && { errors });
+  }
+
+  const pageOf = (path: string, { limit, cursor }: Page) =>
+    `${path}?${new URLSearchParams({ limit: String(limit), ...(cursor !== undefined && { cursor }) })}`;
+
+  return {
+    /** The account of the caller. */
+    async own(req: Request) {
+      return parseAnswer(AccountSchema, await ask(asOwner, req, '/accounts/me'));
+    },
+
+    async list(page: Page, req: Request) {
+      return parseAnswer(createPageSchema(AccountSchema), await ask(asAdmin, req, pageOf('/accounts', page)));
+    },
+
+    async find(id: string, req: Request) {
+      return parseAnswer(AccountSchema, await ask(asAdmin, req, `/accounts/${id}`));
+    },
+
+    async audit(id: string, page: Page, req: Request) {
+      const answer = await ask(asAdmin, req, pageOf(`/accounts/${id}/audit`, page));
+      return parseAnswer(createPageSchema(AuditEntrySchema), answer);
+    },
+
+    async act(id: string, action: Action, req: Request) {
+      await ask(asAdmin, req, `/accounts/${id}/${action}`, { method: 'POST' });
+    },
+
+    async setRoles(id: string, roles: readonly string[], req: Request) {
+      await ask(asAdmin, req, `/accounts/${id}/roles`, { method: 'PUT', json: { roles } });
+    },
+  };
+}

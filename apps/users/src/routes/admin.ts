@@ -1,0 +1,108 @@
+import { createPageSchema, IdParamsSchema, PageQuerySchema, type Route, route } from '@gatehouse/service-kit';
+import { z } from 'zod';
+import {
+  type Account,
+  AccountSchema,
+  type AccountsClient,
+  type Action,
+  AuditEntrySchema,
+} from '../accounts-client.ts';
+import type { ProfileStore } from '../store.ts';
+
+const ManagedUserSchema = AccountSchema.meta({ id: 'ManagedUser' });
+
+const RolesSchema = z.strictObject({
+  roles: z.array(z.enum(['customer', 'admin'])).max(2),
+});
+
+// Only the authorization server can read its cursors.
+const QuerySchema = PageQuerySchema.extend({
+  cursor: z.string().max(100).optional().describe('`next` of the page before; without it, the first page'),
+});
+
+const forAdmins = { scope: 'users:admin', role: 'admin', user: true } as const;
+
+/** What administrators do with accounts. It is done by the authorization server, on behalf of the administrator. */
+export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): readonly Route[] {
+  /** The accounts under the names that they have given themselves since. */
+  async function named(found: readonly Account[]): Promise<Account[]> {
+    const names = await profiles.displayNames(found.map(({ id }) => id));
+    return found.map((account) => ({
+      ...account,
+      displayName: names.get(account.id) ?? account.displayName,
+    }));
+  }
+
+  const act = (action: Action, summary: string): Route =>
+    route({
+      ...forAdmins,
+      method: 'post',
+      path: `/users/{id}/${action}`,
+      summary,
+      params: IdParamsSchema,
+      responses: { 204: z.undefined() },
+      ...(action === 'disable' && { conflicts: true }),
+      handler: async ({ params, req }) => {
+        await accounts.act(params.id, action, req);
+        return { status: 204, body: undefined };
+      },
+    });
+
+  return [
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/users',
+      summary: 'Lists the users, newest first',
+      query: QuerySchema,
+      responses: { 200: createPageSchema(ManagedUserSchema) },
+      handler: async ({ query, req }) => {
+        const { items, next } = await accounts.list(query, req);
+        return { status: 200, body: { items: await named(items), next } };
+      },
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/users/{id}',
+      summary: 'Reads a user',
+      params: IdParamsSchema,
+      responses: { 200: ManagedUserSchema },
+      handler: async ({ params, req }) => {
+        const account = await accounts.find(params.id, req);
+        const [body = account] = await named([account]);
+        return { status: 200, body };
+      },
+    }),
+    act('disable', 'Signs a user out everywhere and lets it sign in no more'),
+    act('enable', 'Lets a disabled user sign in again'),
+    act('logout', 'Signs a user out everywhere'),
+    route({
+      ...forAdmins,
+      method: 'put',
+      path: '/users/{id}/roles',
+      summary: 'Gives a user these roles and no others, also in tokens that are alive',
+      params: IdParamsSchema,
+      body: RolesSchema,
+      responses: { 204: z.undefined() },
+      conflicts: true,
+      handler: async ({ params, body, req }) => {
+        await accounts.setRoles(params.id, body.roles, req);
+        return { status: 204, body: undefined };
+      },
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/users/{id}/audit',
+      summary: 'Lists what was done with an account and by it, newest first',
+      params: IdParamsSchema,
+      query: QuerySchema,
+      responses: { 200: createPageSchema(AuditEntrySchema) },
+      handler: async ({ params, query, req }) => ({
+        status: 200,
+        body: await accounts.audit(params.id, query, req),
+      }),
+    }),
+  ];
+}
