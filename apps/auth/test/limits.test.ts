@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
 import { createMetrics } from '@gatehouse/service-kit';
 import type { Browser, Page } from '@gatehouse/test-kit';
+import { limits } from '../src/limits/limits.ts';
 import {
   authorizeUrl,
   basic,
@@ -258,5 +260,16 @@ suite('limits', () => {
     assert.equal(JSON.parse(line).limit, 'account-password');
     assert.equal(JSON.parse(line).requestId, answers.at(-1)?.headers.get('x-request-id'));
     assert.ok(!auth.log.some((text) => text.includes(name)));
+  });
+
+  test('the README shows the limits that there are', async () => {
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+    const section = readme.split('## Limits')[1]?.split('\n## ')[0] ?? '';
+    const rows = [...section.matchAll(/^\| ([a-z-]+) \|.*\| (\d+) \| (\d+) \| (\d+) \|$/gm)];
+    const shown = rows.map(([, name, ...numbers]) => [name, ...numbers.map(Number)]);
+    const present = Object.entries(limits).map(([name, limit]) => {
+      return [name, limit.most, limit.windowSeconds, limit.mostAlone];
+    });
+    assert.deepEqual(shown, present);
   });
 });
