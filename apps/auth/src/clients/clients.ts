@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { ClientMetadata } from 'oidc-provider';
+import type { ClientMetadata, JWK } from 'oidc-provider';
 
 /** A client as oidc-provider knows it, with what Gatehouse adds. */
 export interface RegisteredClient extends ClientMetadata {
@@ -29,6 +29,11 @@ export function confidentialClient(secret: string, metadata: RegisteredClient): 
   return { ...metadata, client_secret, token_endpoint_auth_method: 'client_secret_basic' };
 }
 
+/** A client that signs assertions with a key of its own, of which the public part is known here (RFC 7523). */
+export function clientWithKey(publicKey: JWK, metadata: RegisteredClient): RegisteredClient {
+  return { ...metadata, jwks: { keys: [publicKey] }, token_endpoint_auth_method: 'private_key_jwt' };
+}
+
 /** Whether `secret` is the one that `confidentialClient` was given, compared in constant time. */
 export function isClientSecret(hashed: string | undefined, secret: string): boolean {
   const expected = Buffer.from(hashed ?? '', 'hex');
@@ -38,29 +43,29 @@ export function isClientSecret(hashed: string | undefined, secret: string): bool
 
 /** The clients that every deployment has. */
 export function systemClients(secrets: {
+  issuer: string;
   ordersClientSecret: string;
   usersClientSecret: string;
 }): RegisteredClient[] {
   const exchangesTokens = {
     grant_types: [tokenExchange],
-  issuer: string;
     response_types: [],
     redirect_uris: [],
     allowed_scopes: '',
     resource_audience: 'urn:gatehouse:api',
   };
   return [
-    confidentialClient(secrets.ordersClientSecret, {
-      ...exchangesTokens,
-      client_id: 'orders-service',
-      client_name: 'Orders service',
-    }),
     publicClient({
       client_id: accountPages,
       client_name: 'your account',
       grant_types: ['authorization_code'],
       redirect_uris: [`${secrets.issuer}/account/signed-in`],
       allowed_scopes: '',
+    }),
+    confidentialClient(secrets.ordersClientSecret, {
+      ...exchangesTokens,
+      client_id: 'orders-service',
+      client_name: 'Orders service',
     }),
     confidentialClient(secrets.usersClientSecret, {
       ...exchangesTokens,
