@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
+import { createAuditReader } from '../src/audit/audit-reader.ts';
 import { mostFailures } from '../src/audit/failure-bound.ts';
 import { auditEvents } from '../src/schema.ts';
 import { allowDevice, enterCode, requestCode } from './device-flow.ts';
@@ -18,8 +21,17 @@ import {
   type TestAuth,
 } from './start-test-auth.ts';
 
-const { alice } = demoAccounts;
+const { alice, bob } = demoAccounts;
 type Entry = typeof auditEvents.$inferSelect;
+
+async function freePort(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return String(port);
+}
 
 suite('the audit log', () => {
   let auth: TestAuth;
@@ -163,6 +175,20 @@ suite('the audit log', () => {
     );
   });
 
+  test('an account is told of from the newest event to the oldest, page by page, and of no other account', async () => {
+    await auth.signedIn('bob');
+    const reader = createAuditReader(auth.db);
+    const whole = await reader.listForAccount(bob.id, { limit: 100 });
+    assert.deepEqual(
+      whole.map(({ event }) => event),
+      ['token-issue', 'consent', 'sign-in'],
+    );
+    assert.ok(whole.every(({ accountId }) => accountId === bob.id));
+    const first = await reader.listForAccount(bob.id, { limit: 2 });
+    const rest = await reader.listForAccount(bob.id, { limit: 2, cursor: first[1]?.id });
+    assert.deepEqual([...first, ...rest], whole);
+  });
+
   test('rows cannot be changed, removed while young, or all removed at once', async () => {
     await auth.password();
     for (const statement of [
@@ -245,7 +271,8 @@ suite('an audit log that cannot be written', () => {
 });
 
 test('failures of strangers are recorded up to a bound, and counted beyond it', async () => {
-  const auth = await startTestAuth({ env: { METRICS_PORT: '0' } });
+  const metricsPort = await freePort();
+  const auth = await startTestAuth({ env: { METRICS_PORT: metricsPort } });
   try {
     const attempts = mostFailures.ofNetwork + 5;
     for (let attempt = 0; attempt < attempts; attempt += 1) {
@@ -257,6 +284,11 @@ test('failures of strangers are recorded up to a bound, and counted beyond it', 
       auth.db.select().from(auditEvents).where(sql`event = ${event}`).orderBy(auditEvents.id);
     assert.equal((await ofKind('client-authentication')).length, mostFailures.ofNetwork);
     assert.equal((await ofKind('token-issue')).length, 1);
+    const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+    const counter = (event: string, outcome: string, count: number) =>
+      new RegExp(`^auth_events_total\\{event="${event}",outcome="${outcome}"\\} ${count}$`, 'm');
+    assert.match(metrics, counter('client-authentication', 'failure', attempts));
+    assert.match(metrics, counter('token-issue', 'success', 1));
     await auth.close();
     const summary = (await ofKind('client-authentication')).at(-1);
     assert.deepEqual(summary?.detail, { suppressed: 5 });

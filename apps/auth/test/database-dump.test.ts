@@ -32,6 +32,10 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     const kept = await auth.signedIn('bob');
     const successor = (await auth.refresh(kept.refreshToken)).body;
 
+    const mistaken = auth.browser();
+    const typed = { username: 'the-password-typed-as-a-name', password: 'some-wrong-password' };
+    assert.equal((await mistaken.submit(await mistaken.open(authorizeUrl()), typed)).status, 401);
+
     const device = await requestCode(auth);
     await enterCode(browser, device.user_code);
 
@@ -73,6 +77,8 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       'PKCE challenge': pkce.challenge,
       'client secret': demoWeb.secret,
       password: 'bob-demo-pass',
+      'wrong password': typed.password,
+      'password typed as a name': typed.username,
     };
     for (const { name, value } of browser.cookies) secrets[`cookie ${name}`] = value;
     for (const [name, secret] of Object.entries(secrets)) {

@@ -3,12 +3,13 @@ import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { listenApp } from '@gatehouse/test-kit';
-import { sql } from 'drizzle-orm';
+import { like, sql } from 'drizzle-orm';
 import express from 'express';
 import { decodeJwt, decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose';
 import { listKeys, removeKey, rotateKeys } from '../src/keys/keys.ts';
 import { apiAudience } from '../src/protocol/scopes.ts';
 import { createVault } from '../src/protocol/vault.ts';
+import { auditEvents } from '../src/schema.ts';
 import {
   demoWeb,
   encryptionKey,
@@ -21,6 +22,11 @@ import {
 } from './start-test-auth.ts';
 
 const vault = createVault(encryptionKey);
+/** What the audit log says of keys: what was done, by whom, to which. */
+const changesOf = async (auth: TestAuth) =>
+  (
+    await auth.db.select().from(auditEvents).where(like(auditEvents.event, 'key-%')).orderBy(auditEvents.id)
+  ).map(({ event, actorId, detail }) => [event, actorId, (detail as { kid: string }).kid]);
 const kidOf = (token: string) => String(decodeProtectedHeader(token).kid);
 
 suite('signing keys', () => {
@@ -51,6 +57,10 @@ suite('signing keys', () => {
     assert.ok((seen.get(oldKid) ?? 0) > 0, 'the old key signed until the new one was known');
 
     assert.deepEqual(await kidsOf(auth), [newKid, oldKid]);
+    assert.deepEqual(await changesOf(auth), [
+      ['key-rotation', 'schedule', oldKid],
+      ['key-rotation', 'schedule', newKid],
+    ]);
     assert.equal((await auth.token(redemption(code), demoWeb)).status, 200);
     const refreshed = await auth.refresh(before.refreshToken);
     assert.equal(refreshed.status, 200);
@@ -131,6 +141,10 @@ suite('signing keys', () => {
     await eventually(async () => (await api.call(body.access_token)) === 200);
     assert.equal(await privateParts(auth), 1);
     await assert.rejects(removeKey(auth.db, vault, leaked, 'somebody'), { message: `no key ${leaked}` });
+    assert.deepEqual((await changesOf(auth)).slice(1), [
+      ['key-removal', 'somebody', leaked],
+      ['key-rotation', 'somebody', kidOf(body.access_token)],
+    ]);
   });
 
   test('R14 when a new key is on its way already, that one signs at once', async (t) => {

@@ -161,7 +161,7 @@ test('R15 a database that is away is 503 everywhere, never a verdict, and heals 
   assert.equal((await auth.send('/health/live')).status, 200);
   assert.equal((await auth.send('/.well-known/jwks.json')).status, 200);
   const own = await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting);
-  assert.equal(own.status, 200);
+  assert.equal(own.status, 503, 'no token without a record');
 
   await postgres.restart();
   assert.equal((await auth.refresh(refreshToken)).status, 200);
