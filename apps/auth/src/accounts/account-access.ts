@@ -1,9 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, inArray, type SQL } from 'drizzle-orm';
 import type { AdapterPayload } from 'oidc-provider';
 import type { Vault } from '../protocol/vault.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { accounts, records } from '../schema.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 
 interface Alongside {
   /** What else is to be true exactly when the access has ended; when it throws, nothing has. */
@@ -23,74 +25,86 @@ export interface AccountAccess {
   endGrantsOf(accountId: string, clientId: string): Promise<void>;
 }
 
+// Services allow clocks to differ by 5 s.
+const furthestAheadMs = 3_000;
+
+const batchSize = 500;
+
 /** The access of accounts, as the records of oidc-provider and the denylist have it. */
 export function createAccountAccess({
   db,
   vault,
   revocations,
+  sessions,
 }: {
   db: Db;
   vault: Vault;
   revocations: Revocations;
+  sessions: Sessions;
 }): AccountAccess {
   const ofAccount = (accountId: string) => eq(records.accountHash, hashAccount(vault, accountId));
 
-  async function endTokens(accountId: string, work: (tx: Db) => Promise<unknown>): Promise<void> {
-    const target = { sub: accountId, notBefore: 0 };
-    await revocations.revoke(target, async (tx) => {
-      await work(tx);
-      const isThis = eq(accounts.id, accountId);
+  /** What an account was issued until now, and what `work` ends besides. */
+  async function endTokens(
+    accountId: string,
+    alongside: Alongside['alongside'],
+    work: (tx: Db, notBefore: number) => Promise<readonly string[]> = async () => [],
+  ): Promise<void> {
+    const isThis = eq(accounts.id, accountId);
+    const [known] = await db.select().from(accounts).where(isThis);
+    // Each end of access is dated after the one before, so many in a row take their time.
+    await delay(Math.max(0, (known?.tokensNotBefore ?? 0) * 1000 - furthestAheadMs - Date.now()));
+    await revocations.revokeAll(async (tx) => {
+      await alongside?.(tx);
       const [account] = await tx.select().from(accounts).where(isThis).for('update');
       // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
-      target.notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
-      await tx.update(accounts).set({ tokensNotBefore: target.notBefore }).where(isThis);
+      const notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
+      await tx.update(accounts).set({ tokensNotBefore: notBefore }).where(isThis);
+      const gids = await work(tx, notBefore);
+      return [{ sub: accountId, notBefore }, ...gids.map((gid) => ({ gid }))];
     });
   }
 
   async function deleteGrants(tx: Db, condition: SQL | undefined): Promise<string[]> {
-    const grants = await tx
-      .delete(records)
-      .where(and(eq(records.model, 'Grant'), condition))
-      .returning();
-    const ids = grants.map(({ idHash, payload }) => {
-      const { jti }: AdapterPayload = JSON.parse(vault.open(payload, `Grant ${idHash}`));
-      return String(jti);
-    });
-    const hashes = ids.map((id) => vault.hash(id, 'grant'));
-    await tx.delete(records).where(inArray(records.grantHash, hashes));
-    return ids;
+    const isMeant = and(eq(records.model, 'Grant'), condition);
+    const ids: string[] = [];
+    for (;;) {
+      const batch = tx.select({ idHash: records.idHash }).from(records).where(isMeant).limit(batchSize);
+      const grants = await tx
+        .delete(records)
+        .where(and(eq(records.model, 'Grant'), inArray(records.idHash, batch)))
+        .returning();
+      const found = grants.map((grant) => grantId(vault, grant));
+      const hashes = found.map((id) => vault.hash(id, 'grant'));
+      await tx.delete(records).where(inArray(records.grantHash, hashes));
+      ids.push(...found);
+      if (grants.length < batchSize) return ids;
+    }
   }
 
   return {
-    async endAll(accountId, { exceptSession, alongside } = {}) {
-      await endTokens(accountId, async (tx) => {
-        await alongside?.(tx);
-        await deleteGrants(tx, ofAccount(accountId));
-        const kept = exceptSession === undefined ? undefined : vault.hash(exceptSession, 'Session uid');
-        const sessions = await tx
-          .select({ idHash: records.idHash, uidHash: records.uidHash })
-          .from(records)
-          .where(and(eq(records.model, 'Session'), ofAccount(accountId)));
-        const ended = sessions.filter(({ uidHash }) => uidHash === null || uidHash !== kept);
-        const hashes = ended.map(({ idHash }) => idHash);
-        await tx.delete(records).where(and(eq(records.model, 'Session'), inArray(records.idHash, hashes)));
-      });
-    },
+    endAll: (accountId, { exceptSession, alongside } = {}) =>
+      endTokens(accountId, alongside, async (tx, notBefore) => {
+        await sessions.endAll(tx, accountId, { except: exceptSession, notBefore });
+        // Each by its id as well: a request that has read its grant before may yet sign a token, however late.
+        return deleteGrants(tx, ofAccount(accountId));
+      }),
 
-    endAccessTokens: (accountId, { alongside } = {}) => endTokens(accountId, async (tx) => alongside?.(tx)),
+    endAccessTokens: (accountId, { alongside } = {}) => endTokens(accountId, alongside),
 
     async endGrantsOf(accountId, clientId) {
       const ofClient = eq(records.clientHash, vault.hash(clientId, 'client'));
-      const grants = await db
-        .select()
-        .from(records)
-        .where(and(eq(records.model, 'Grant'), ofAccount(accountId), ofClient));
-      for (const { idHash, payload } of grants) {
-        const { jti }: AdapterPayload = JSON.parse(vault.open(payload, `Grant ${idHash}`));
-        await revocations.revoke({ gid: String(jti) }, (tx) => deleteGrants(tx, eq(records.idHash, idHash)));
-      }
+      await revocations.revokeAll(async (tx) => {
+        const gids = await deleteGrants(tx, and(ofAccount(accountId), ofClient));
+        return gids.map((gid) => ({ gid }));
+      });
     },
   };
+}
+
+function grantId(vault: Vault, { idHash, payload }: typeof records.$inferSelect): string {
+  const { jti }: AdapterPayload = JSON.parse(vault.open(payload, `Grant ${idHash}`));
+  return String(jti);
 }
 
 /** The columns that tell whose a session or a grant is. */
