@@ -1,6 +1,12 @@
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import type { NewAccount } from './accounts/accounts.ts';
-import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients/clients.ts';
+import {
+  clientWithKey,
+  confidentialClient,
+  deviceGrant,
+  publicClient,
+  type RegisteredClient,
+} from './clients/clients.ts';
 import { apiScopes } from './protocol/scopes.ts';
 
 const passwords: Record<keyof typeof demoAccounts, string> = {
@@ -23,6 +29,16 @@ const withSignIn = {
   grant_types: ['authorization_code', 'refresh_token'],
   response_types: ['code' as const],
 };
+// Its private part is infra/secrets/demo/demo-secure-key.json, where everybody can read it.
+const demoSecureKey = {
+  kty: 'EC',
+  crv: 'P-256',
+  kid: 'iZ10oVEJnPAU5RsY4gsrhFaS9E3yMG0VIDp5-W5DLS8',
+  alg: 'ES256',
+  use: 'sig',
+  x: 'MxFdKpCfGrmMwuV4uoUPVF9zj-zMvVURXqYl8MF9p6I',
+  y: '1tHuB5laYPFfvKJckzRlt_qWIaggBdnjDYlAVDy-8ew',
+} as const;
 const withoutSignIn = { response_types: [], redirect_uris: [] };
 
 /**
@@ -45,6 +61,15 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
       client_name: 'Demo web shop',
       redirect_uris: ['http://localhost:9999/callback', 'http://127.0.0.1:9999/callback'],
       post_logout_redirect_uris: ['http://localhost:9999/', 'http://127.0.0.1:9999/'],
+      allowed_scopes: customerScopes,
+    }),
+    clientWithKey(demoSecureKey, {
+      ...withSignIn,
+      client_id: 'demo-secure',
+      client_name: 'Demo secure web shop',
+      redirect_uris: ['http://localhost:9999/callback', 'http://127.0.0.1:9999/callback'],
+      require_pushed_authorization_requests: true,
+      dpop_bound_access_tokens: true,
       allowed_scopes: customerScopes,
     }),
     publicClient({

@@ -6,6 +6,7 @@ import type { Limits } from '../limits/limits.ts';
 import { allowedScopes, requireScopes } from '../protocol/requested-scopes.ts';
 import { apiAudience, openidScopes, resourceServer } from '../protocol/scopes.ts';
 import { orUnavailable } from '../protocol/unavailable.ts';
+import { refuseProof } from './refuse-proof.ts';
 
 /**
  * Adds the password grant (RFC 6749, section 4.3), which OAuth 2.1 has dropped: for the tutorials' first-party client,
@@ -18,6 +19,7 @@ export function registerPasswordGrant(
   provider.registerGrantType<{ username?: string; password?: string }>(
     'password',
     async (ctx) => {
+      refuseProof(ctx);
       const { client, params } = ctx.oidc;
       const { username, password } = params;
       if (!username || !password) throw new errors.InvalidRequest('username and password are required');

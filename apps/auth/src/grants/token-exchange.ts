@@ -5,6 +5,7 @@ import { accountsAudience, apiAudience, lifetimes, resourceServer } from '../pro
 import { orUnavailable } from '../protocol/unavailable.ts';
 import type { Actor, IssuedClaims, ReadIssuedToken } from '../revocation/issued-token.ts';
 import type { ExchangedTokens } from './exchanged-tokens.ts';
+import { refuseProof } from './refuse-proof.ts';
 
 /** That a client may exchange tokens, which, and for what. */
 export interface ExchangePolicy {
@@ -67,6 +68,7 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
     tokenExchange,
     async (ctx) => {
       const { client, params } = ctx.oidc;
+      refuseProof(ctx);
       refuseUnsupported(params);
       const open = deps.policies.filter(
         (p) => p.client === client.clientId && p.audience === params.audience,

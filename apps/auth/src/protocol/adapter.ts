@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, isNull, sql } from 'drizzle-orm';
+import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { ownerHashes } from '../accounts/account-access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -8,6 +8,7 @@ import type { PresentedTokens } from '../revocation/presented-tokens.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { records } from '../schema.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
+import { Replayed } from './replay.ts';
 import { orUnavailable } from './unavailable.ts';
 import type { Vault } from './vault.ts';
 
@@ -40,6 +41,8 @@ function createAdapter(
   const exchanged = createExchangedTokens(db, vault);
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
   const isRefreshToken = model === 'RefreshToken';
+  const isPushedRequest = model === 'PushedAuthorizationRequest';
+  const isSingular = model === 'ReplayDetection';
   const hashId = (id: string) => vault.hash(id, model);
   const hashGrant = (grantId: string) => vault.hash(grantId, 'grant');
   const hashUid = (uid: string) => vault.hash(uid, `${model} uid`);
@@ -141,12 +144,19 @@ function createAdapter(
         ? insert.select(whileGranted(row, grantId))
         : insert.values(row)
       )
-        .onConflictDoUpdate({ target: [records.model, records.idHash], set: state })
+        .onConflictDoUpdate({
+          target: [records.model, records.idHash],
+          set: state,
+          ...(isSingular && { setWhere: lt(records.expiresAt, new Date()) }),
+        })
         .returning({ model: records.model });
-      if (stored.length === 0) throw new errors.InvalidGrant('the grant has ended');
+      if (stored.length === 0)
+        throw isSingular ? new Replayed() : new errors.InvalidGrant('the grant has ended');
     },
 
     async find(id) {
+      // Clients come from the configuration alone, so whether one exists costs the same to find out.
+      if (model === 'Client') return undefined;
       return isAccessToken ? presented.find(model, id) : find(id);
     },
 
@@ -182,7 +192,9 @@ function createAdapter(
       if (repeated !== undefined) return answerWith(repeated);
       // Which of the two is the thief cannot be told, so what the grant gave ends (RFC 9700, 4.14.2).
       if (row) await endReused(open(row));
-      throw new errors.InvalidGrant('already used');
+      throw isPushedRequest
+        ? new errors.InvalidRequestUri('the request was already used')
+        : new errors.InvalidGrant('already used');
     },
 
     async destroy(id) {

@@ -13,6 +13,7 @@ const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: nu
   '/.well-known/jwks.json': { ...metadata, maxAgeSeconds: 60 },
   '/authorize': page,
   '/authorize/:uid': page,
+  '/par': form,
   '/token': form,
   '/introspect': form,
   '/revoke': form,

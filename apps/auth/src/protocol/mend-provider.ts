@@ -6,6 +6,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret } from '../clients/clients.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
+import { letTheStoreDetectReplays } from './replay.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
@@ -16,6 +17,8 @@ export function mendProvider(
 ): void {
   adjustClients(provider);
   letTheStoreRotate(provider);
+  letTheStoreDetectReplays(provider);
+  provider.use(answerClients);
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
   provider.use(recordAnswers(audit));
@@ -26,7 +29,10 @@ function adjustClients(provider: Provider): void {
   const { prototype } = provider.Client;
   const allows = prototype.grantTypeAllowed;
   prototype.compareClientSecret = function compareHashed(secret) {
-    return isClientSecret(this.clientSecret, secret);
+    const isPosted = Provider.ctx?.oidc.params?.client_secret !== undefined;
+    // The library takes either way of sending a secret from every client that has one.
+    const isOwnWay = isPosted === (this.clientAuthMethod === 'client_secret_post');
+    return isClientSecret(this.clientSecret, secret) && isOwnWay;
   };
   prototype.grantTypeAllowed = function allowedOrRefused(type) {
     const oidc = Provider.ctx?.oidc;
@@ -64,6 +70,7 @@ const endpointsWithErrors = [
   'device_authorization',
   'code_verification',
   'device_resume',
+  'pushed_authorization_request',
   'introspection',
   'revocation',
   'userinfo',
@@ -98,6 +105,26 @@ export function publishOnly(provider: Provider, keys: readonly JWK[]): void {
 }
 
 type Next = () => Promise<void>;
+
+const clientEndpoints = ['/par', '/token', '/introspect', '/revoke', '/device/authorize'];
+
+/** Answers programs in JSON, whatever they accept, and 401 with a challenge when they do not say who they are. */
+async function answerClients(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
+  if (ctx.path === '/userinfo' || clientEndpoints.includes(ctx.path))
+    ctx.req.headers.accept = 'application/json';
+  await next();
+  if (!clientEndpoints.includes(ctx.path)) return;
+  const { error_description } = (ctx.body ?? {}) as { error_description?: string };
+  if (ctx.status === 400 && error_description === 'no client authentication mechanism provided') {
+    const { error, error_description: description } = new errors.InvalidClientAuth();
+    ctx.status = 401;
+    ctx.body = { error, error_description: description };
+  }
+  // RFC 9110, 15.5.2. The library does this for requests with an Authorization header alone (RFC 6749, 5.2).
+  if (ctx.status === 401 && !ctx.response.get('WWW-Authenticate')) {
+    ctx.set('WWW-Authenticate', `Basic realm="${ctx.oidc.issuer}"`);
+  }
+}
 
 async function announceApiScopes(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
   await next();

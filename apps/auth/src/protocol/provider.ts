@@ -19,6 +19,7 @@ import { actorOf } from '../grants/token-exchange.ts';
 import type { RememberedGrants } from '../interaction/remembered-grants.ts';
 import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
+import { requireNarrowAssertion } from './client-assertions.ts';
 import { mendProvider } from './mend-provider.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
 import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
@@ -44,10 +45,16 @@ export function createProvider(deps: ProviderDependencies): Provider {
     adapter: deps.adapter,
     clients: [...deps.clients],
     jwks: { keys: [...deps.signingKeys] },
-    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    assertJwtClientAuthClaimsAndHeader: requireNarrowAssertion,
     extraClientMetadata: { properties: [...ownClientMetadata] },
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256'],
+      clientAuthSigningAlgValues: ['ES256', 'PS256', 'EdDSA'],
+      // What the gateway and the services take.
+      dPoPSigningAlgValues: ['ES256'],
+    },
 
     // OAuth 2.1: the code flow with PKCE S256, for every client, to an address that is told each time.
     responseTypes: ['code'],
@@ -112,8 +119,9 @@ export function createProvider(deps: ProviderDependencies): Provider {
     renderError,
     features: {
       devInteractions: { enabled: false },
-      pushedAuthorizationRequests: { enabled: false },
-      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true },
+      // Without nonces: that each proof is good once asks for no second round trip.
+      dPoP: { enabled: true },
       clientCredentials: { enabled: true },
       deviceFlow,
       introspection: { enabled: true, allowedPolicy: mayIntrospect },
@@ -129,6 +137,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     },
     routes: {
       authorization: '/authorize',
+      pushed_authorization_request: '/par',
       token: '/token',
       device_authorization: '/device/authorize',
       code_verification: '/device',

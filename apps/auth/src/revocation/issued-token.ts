@@ -22,6 +22,7 @@ const ClaimsSchema = z.object({
   gid: z.string().optional(),
   roles: z.array(z.string()).default([]),
   act: ActorSchema.optional(),
+  cnf: z.object({ jkt: z.string() }).optional(),
 });
 
 /** The claims of an access token that we have signed ourselves. */

@@ -1,32 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import type { AdapterPayload } from 'oidc-provider';
+import { type AdapterPayload, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { IssuedClaims } from './issued-token.ts';
 
 /**
  * The JWTs that requests in flight have presented and that were found good. oidc-provider only works on tokens that a
- * store can find, so each stands under a random handle for as long as its request lasts.
+ * store can find, so each is found for as long as its request lasts, and by that request alone.
  */
 export interface PresentedTokens {
-  /** @returns a handle that means this token until `forget` */
-  present(claims: IssuedClaims, audience: string | undefined): string;
-  find(model: string, handle: string): AdapterPayload | undefined;
-  forget(handle: string): void;
+  /** Lets the request find this token under `id`. */
+  present(ctx: KoaContextWithOIDC, id: string, claims: IssuedClaims, audience: string | undefined): void;
+  /** What the request under way has presented under `id`. */
+  find(model: string, id: string): AdapterPayload | undefined;
 }
 
 export function createPresentedTokens(): PresentedTokens {
-  const payloads = new Map<string, AdapterPayload>();
+  const presented = new WeakMap<KoaContextWithOIDC, { id: string; payload: AdapterPayload }>();
   return {
-    present(claims, audience) {
-      const handle = randomHandle();
-      payloads.set(handle, toPayload(claims, audience));
-      return handle;
+    present(ctx, id, claims, audience) {
+      presented.set(ctx, { id, payload: toPayload(claims, audience) });
     },
-    find(model, handle) {
-      const payload = payloads.get(handle);
-      return payload?.kind === model ? payload : undefined;
-    },
-    forget(handle) {
-      payloads.delete(handle);
+    find(model, id) {
+      const { ctx } = Provider;
+      const found = ctx && presented.get(ctx);
+      return found?.id === id && found.payload.kind === model ? found.payload : undefined;
     },
   };
 }
@@ -35,8 +31,16 @@ export function createPresentedTokens(): PresentedTokens {
 export const randomHandle = () => randomBytes(32).toString('base64url');
 
 function toPayload(claims: IssuedClaims, audience: string | undefined): AdapterPayload {
-  const { jti, sub, client_id: clientId, iat, exp, scope, gid, roles, act } = claims;
-  const token = { jti, iat, exp, clientId, scope, ...(audience !== undefined && { aud: audience }) };
+  const { jti, sub, client_id: clientId, iat, exp, scope, gid, roles, act, cnf } = claims;
+  const token = {
+    jti,
+    iat,
+    exp,
+    clientId,
+    scope,
+    ...(audience !== undefined && { aud: audience }),
+    ...(cnf && { jkt: cnf.jkt }),
+  };
   if (gid === undefined) return { ...token, kind: 'ClientCredentials', extra: { roles } };
   return {
     ...token,

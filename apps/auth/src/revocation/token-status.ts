@@ -37,7 +37,8 @@ export function createIsLive({
 
 /**
  * Lets JWT access tokens be revoked (RFC 7009), introspected (RFC 7662) and used at userinfo, which oidc-provider does
- * for stored tokens alone: a live one is replaced by a handle that stands for its claims while the request lasts.
+ * for stored tokens alone: the request finds a live one as if it were stored, in a form under a handle, since the library
+ * refuses whatever looks like a JWT.
  * Who may ask, and what is answered, stays the library's.
  */
 export function acceptIssuedTokens(deps: TokenStatusDependencies): Middleware {
@@ -52,27 +53,21 @@ export function acceptIssuedTokens(deps: TokenStatusDependencies): Middleware {
   return async (ctx, next) => {
     const isForm = ctx.method === 'POST' && (ctx.path === '/revoke' || ctx.path === '/introspect');
     if (!isForm && ctx.path !== '/userinfo') return next();
-    const handle = isForm ? await fromForm(ctx) : await fromHeader(ctx);
-    try {
-      await next();
-    } finally {
-      if (handle) presented.forget(handle);
-    }
+    await (isForm ? presentForm(ctx) : presentHeader(ctx));
+    return next();
   };
 
-  async function fromHeader(ctx: KoaContextWithOIDC): Promise<string | undefined> {
-    const [, token = ''] = /^Bearer (\S+)$/i.exec(ctx.get('authorization')) ?? [];
+  async function presentHeader(ctx: KoaContextWithOIDC): Promise<void> {
+    const [, token = ''] = /^(?:Bearer|DPoP) (\S+)$/i.exec(ctx.get('authorization')) ?? [];
     const claims = await liveClaims(token);
-    if (claims?.aud !== apiAudience || claims.gid === undefined) return undefined;
-    // The library's own userinfo tokens have no audience, and it takes no other.
-    const handle = presented.present(claims, undefined);
-    ctx.req.headers.authorization = `Bearer ${handle}`;
-    return handle;
+    if (claims?.aud !== apiAudience || claims.gid === undefined) return;
+    // The library's own userinfo tokens have no audience, and it takes no other. Under its own text, which proofs are about.
+    presented.present(ctx, token, claims, undefined);
   }
 
-  async function fromForm(ctx: KoaContextWithOIDC): Promise<string | undefined> {
+  async function presentForm(ctx: KoaContextWithOIDC): Promise<void> {
     if (!ctx.is('application/x-www-form-urlencoded') || Number(ctx.get('content-length')) > longestForm) {
-      return undefined;
+      return;
     }
     const body = await readAtMost(ctx.req, longestForm + 1);
     const form = new URLSearchParams(body.toString());
@@ -80,13 +75,13 @@ export function acceptIssuedTokens(deps: TokenStatusDependencies): Middleware {
     // The library's own tokens have no dot in them.
     if (others.length > 0 || !token.includes('.')) {
       replaceBody(ctx, body);
-      return undefined;
+      return;
     }
     const claims = await liveClaims(token);
-    const handle = claims ? presented.present(claims, claims.aud) : randomHandle();
+    const handle = randomHandle();
+    if (claims) presented.present(ctx, handle, claims, claims.aud);
     form.set('token', handle);
     replaceBody(ctx, Buffer.from(form.toString()));
-    return handle;
   }
 }
 
