@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   allowInsecureRequests,
   ClientSecretBasic,
@@ -7,6 +8,7 @@ import {
   discovery,
   enableNonRepudiationChecks,
   None,
+  PrivateKeyJwt,
 } from 'openid-client';
 import { rememberFields } from './secrets.ts';
 import { gateway } from './target.ts';
@@ -18,6 +20,7 @@ const secrets = {
   'demo-reporting': 'demo-reporting-secret',
   'demo-cli': undefined,
   'demo-first-party': undefined,
+  'demo-secure': undefined,
   'orders-service': ORDERS_CLIENT_SECRET,
 };
 
@@ -27,8 +30,9 @@ export type ClientId = keyof typeof secrets;
 export const withoutOrdersClient = ORDERS_CLIENT_SECRET ? false : 'needs ORDERS_CLIENT_SECRET';
 
 /** A client of the demo, as the certified library sees it: it verifies every ID token, also those it got directly. */
-export function client(id: ClientId, secret = secrets[id]): Promise<Configuration> {
-  const authentication = secret === undefined ? None() : ClientSecretBasic(secret);
+export async function client(id: ClientId, secret = secrets[id]): Promise<Configuration> {
+  const withoutSecret = id === 'demo-secure' ? PrivateKeyJwt(await secureKey()) : None();
+  const authentication = secret === undefined ? withoutSecret : ClientSecretBasic(secret);
   return discovery(new URL(gateway), id, undefined, authentication, {
     execute: isLoopback ? [allowInsecureRequests, enableNonRepudiationChecks] : [enableNonRepudiationChecks],
     timeout: 10,
@@ -37,6 +41,13 @@ export function client(id: ClientId, secret = secrets[id]): Promise<Configuratio
 }
 
 const isLoopback = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|$)/.test(gateway);
+
+/** Of `demo-secure`, which has no secret but a key. */
+function secureKey() {
+  const file = new URL('../../infra/secrets/demo/demo-secure-key.json', import.meta.url);
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+  return crypto.subtle.importKey('jwk', JSON.parse(readFileSync(file, 'utf8')), algorithm, false, ['sign']);
+}
 
 const rememberingFetch: CustomFetch = async (url, options) => {
   if (options.body instanceof URLSearchParams) rememberFields(options.body);

@@ -13,6 +13,7 @@ const secretFields = new Set([
   'device_code',
   'user_code',
   'client_secret',
+  'client_assertion',
   'password',
 ]);
 
