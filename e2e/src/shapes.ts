@@ -29,7 +29,7 @@ export interface User {
   id: string;
   username: string;
   displayName: string;
-  email: string;
+  email: string | null;
   roles: string[];
   createdAt: string;
 }

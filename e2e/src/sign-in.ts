@@ -18,6 +18,7 @@ import { remember } from './secrets.ts';
 export const passwords = {
   alice: 'alice-demo-pass',
   bob: 'bob-demo-pass',
+  admin: 'admin-demo-pass',
   carol: 'carol-demo-pass',
   johndoe: 'secret',
 };
