@@ -15,7 +15,8 @@ async function testRunning(): Promise<boolean> {
   const missing = optional.filter((name) => !process.env[name]);
   if (missing.length > 0) print(`some checks are left out: ${missing.join(', ')} not set`);
   print('not checked: the logs of that system, and what happens when it stops');
-  return runTests('flows/*.test.ts', {});
+  const flows = await runTests('flows/*.test.ts', {});
+  return (await runTests('pages/*.test.ts', {})) && flows;
 }
 
 /** The flows against a system of our own, then its logs, then the faults. */
@@ -41,14 +42,16 @@ async function testOwn(): Promise<boolean> {
   print(`npm start was ready after ${Math.round(performance.now() - startedAt)} ms: ${addresses.BASE_URL}`);
 
   const flows = await runTests('flows/*.test.ts', { ...variables, ...addresses });
-  if (!flows) print(`what went wrong inside, if anything:\n${lastLines(complaints(system.output()))}`);
+  const pages = await runTests('pages/*.test.ts', addresses);
+  if (!flows || !pages)
+    print(`what went wrong inside, if anything:\n${lastLines(complaints(system.output()))}`);
   await system.stop();
   print('npm start ended with 0 on SIGTERM');
   // The banner shows the demo accounts with their passwords; what comes after it is the log.
   writeFileSync(logFile, system.output().split(/^ready in \d+ ms$/m)[1] ?? '');
   const logs = await runTests('logs.test.ts', variables);
   const faults = await runTests('faults/*.test.ts', { ...addresses, PORTS: JSON.stringify(ports) });
-  return flows && logs && faults;
+  return flows && pages && logs && faults;
 }
 
 function complaints(output: string): string {

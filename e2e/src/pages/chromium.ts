@@ -1,0 +1,29 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { type Browser, chromium } from 'playwright-core';
+
+const names = ['chromium', 'chromium-browser', 'google-chrome'];
+
+/** The Chromium of this machine: CHROMIUM_PATH, or the first one on the PATH. */
+export function findChromium(): string | undefined {
+  const { CHROMIUM_PATH, PATH = '' } = process.env;
+  if (CHROMIUM_PATH) return CHROMIUM_PATH;
+  return PATH.split(delimiter)
+    .flatMap((directory) => names.map((name) => join(directory, name)))
+    .find((path) => existsSync(path));
+}
+
+/** Test options that skip, with the reason, where there is no Chromium; under CI=true the test then fails instead. */
+export function needsChromium(): { skip: string | false } {
+  const isMissing = findChromium() === undefined && process.env.CI !== 'true';
+  return { skip: isMissing && 'no Chromium: install one, or set CHROMIUM_PATH' };
+}
+
+/** A Chromium without a window. */
+export async function launchChromium(): Promise<Browser> {
+  const executablePath = findChromium();
+  if (executablePath === undefined) throw new Error('no Chromium: install one, or set CHROMIUM_PATH');
+  // Its sandbox needs rights that root in a container does not have. It opens our own pages and no others.
+  const args = ['--disable-lcd-text', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
+  return chromium.launch({ executablePath, args });
+}

@@ -1,0 +1,27 @@
+import { mkdirSync } from 'node:fs';
+import { addressesOf, freePorts, startSystem, temporaryDirectory } from '../system.ts';
+import { launchChromium } from './chromium.ts';
+import { screenshotOf } from './screenshot-files.ts';
+import { walkEveryPage } from './walk.ts';
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
+using directory = temporaryDirectory();
+const ports = await freePorts();
+const system = await startSystem(directory.path, ports);
+const browser = await launchChromium();
+mkdirSync(new URL('.', screenshotOf('sign-in', 'light')), { recursive: true });
+// Without scripts: so no cursor blinks, and no page can be busy.
+const context = await browser.newContext({ viewport: { width: 416, height: 560 }, javaScriptEnabled: false });
+await walkEveryPage(context, {
+  origin: addressesOf(ports).BASE_URL,
+  username: 'robin',
+  async visit(name, page) {
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.screenshot({ path: screenshotOf(name, scheme).pathname, fullPage: true });
+    }
+  },
+});
+await browser.close();
+await system.stop();
