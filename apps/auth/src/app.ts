@@ -26,9 +26,10 @@ import { accountsApi } from './accounts/accounts-api.ts';
 import { registerRouter } from './accounts/register-routes.ts';
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import { withAudit } from './audit/audited-adapter.ts';
-import { type RegisteredClient, systemClients } from './clients/clients.ts';
+import type { RegisteredClient } from './clients/clients.ts';
+import { clientsOf } from './clients/configured-clients.ts';
 import type { AuthConfig } from './config.ts';
-import { demoClients, demoLogins } from './demo.ts';
+import { demoLogins } from './demo.ts';
 import { accountOfIdentity } from './federation/federated-accounts.ts';
 import { createFederation, type FederatedIdentity, federationCallback } from './federation/federation.ts';
 import { createFederationAttempts } from './federation/federation-attempts.ts';
@@ -47,6 +48,7 @@ import { publicPart } from './keys/keys.ts';
 import { limitProtocol } from './limits/limit-protocol.ts';
 import { createLimits, type Limits } from './limits/limits.ts';
 import { createAdapterFactory } from './protocol/adapter.ts';
+import { sendLogoutToken } from './protocol/ended-sessions.ts';
 import { oauthEndpoints } from './protocol/endpoints.ts';
 import { securityHeaders, speakAsIssuer } from './protocol/headers.ts';
 import { publishOnly } from './protocol/mend-provider.ts';
@@ -56,6 +58,8 @@ import { createIssuedTokenReader } from './revocation/issued-token.ts';
 import { createPresentedTokens } from './revocation/presented-tokens.ts';
 import { createRevocations, type Revocations } from './revocation/revocation.ts';
 import { acceptIssuedTokens, createIsLive } from './revocation/token-status.ts';
+import { createLogoutDeliveries, type LogoutDeliveries } from './sessions/logout-deliveries.ts';
+import { createSessions } from './sessions/sessions.ts';
 
 export { type AuthConfig, AuthConfigSchema, policyVariables } from './config.ts';
 export { demoLogins } from './demo.ts';
@@ -72,6 +76,7 @@ interface AuthDependencies {
   vault: Vault;
   keys: KeyRing;
   revocations: Revocations;
+  logouts: LogoutDeliveries;
   refreshGraceMs: number;
   exchangePolicies: readonly ExchangePolicy[];
   limits: Limits;
@@ -87,6 +92,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
   const presented = createPresentedTokens();
   const deviceCodes = createDeviceCodes(db, vault);
   const consents = createConsentStore(db);
+  const sessions = createSessions({ db, vault, deliveries: deps.logouts });
+  const access = createAccountAccess({ db, vault, revocations, sessions });
   const grants = createRememberedGrants({ consents, revocations });
   const served = servedBy(deps.keys, ({ published, remembered }) => {
     const readIssuedToken = createIssuedTokenReader(issuer, published.map(publicPart));
@@ -94,8 +101,12 @@ export function createAuthApp(deps: AuthDependencies): Express {
     const provider = createProvider({
       ...deps,
       grants,
+      sessions,
       adapter: withUserCodes(
-        withAudit(createAdapterFactory({ db, vault, revocations, presented, refreshGraceMs, audit }), audit),
+        withAudit(
+          createAdapterFactory({ db, vault, revocations, sessions, presented, refreshGraceMs, audit }),
+          audit,
+        ),
         deviceCodes,
       ),
       signingKeys: [...published, ...remembered],
@@ -114,6 +125,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
     publishOnly(provider, published);
     return provider;
   });
+
+  deps.logouts.start((ended) => sendLogoutToken(served().provider, ended));
 
   const csrfSecret = vault.derive('csrf');
   const app = express();
@@ -136,8 +149,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
   );
   const ownPages = { ...deps, provider: () => served().provider, csrfSecret };
   if (deps.allowRegistration) app.use(registerRouter(ownPages));
-  app.use(accountRouter({ ...ownPages, consents, access: createAccountAccess(deps) }));
-  app.use(accountsApi({ ...deps, publicKeys: () => served().publicKeys }));
+  app.use(accountRouter({ ...ownPages, consents, access }));
+  app.use(accountsApi({ ...deps, access, publicKeys: () => served().publicKeys }));
   app.use(oauthEndpoints((req, res) => served().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
@@ -168,9 +181,12 @@ const redisDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy
 export async function startAuth(
   config: AuthConfig,
   shared: AuthShared = {},
-  policy = { exchangePolicies },
+  policy: { exchangePolicies: readonly ExchangePolicy[]; clients?: readonly RegisteredClient[] } = {
+    exchangePolicies,
+  },
 ): Promise<RunningService> {
   const federation = federationSettings(config);
+  const clients = [...clientsOf(config), ...(policy.clients ?? [])];
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('auth');
@@ -214,26 +230,22 @@ export async function startAuth(
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
+  const logouts = createLogoutDeliveries({ db, vault, clients, logger, metrics });
+  opening.defer(() => logouts.close());
   const app = createAuthApp({
     issuer,
     allowPasswordGrant,
     allowRegistration: config.REGISTRATION ?? config.DEMO,
     federation,
-    clients: [
-      ...systemClients({
-        issuer,
-        ordersClientSecret: config.ORDERS_CLIENT_SECRET,
-        usersClientSecret: config.USERS_CLIENT_SECRET,
-      }),
-      ...(config.DEMO ? demoClients({ issuer, allowPasswordGrant }) : []),
-    ],
+    clients,
     db,
     accounts,
     vault,
     keys,
     revocations,
+    logouts,
     refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
-    ...policy,
+    exchangePolicies: policy.exchangePolicies,
     limits,
     audit,
     health,

@@ -37,7 +37,12 @@ describe('accounts', () => {
     const { password, ...account } = dora;
     const found = await store.find(dora.id);
     assert.ok(found?.createdAt instanceof Date);
-    assert.deepEqual(found, { ...account, tokensNotBefore: 0, createdAt: found.createdAt });
+    assert.deepEqual(found, {
+      ...account,
+      tokensNotBefore: 0,
+      sessionsNotBefore: 0,
+      createdAt: found.createdAt,
+    });
     assert.deepEqual(await store.authenticate('dora', password), found);
     assert.equal(await store.authenticate('dora', 'Correct horse'), undefined);
     assert.equal(await store.authenticate('nobody', password), undefined);

@@ -15,6 +15,7 @@ import { createAdapterFactory } from '../src/protocol/adapter.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
+import { createSessions } from '../src/sessions/sessions.ts';
 import { openAuthDatabase } from './interaction-app.ts';
 
 suite('a code that two redeem at once', () => {
@@ -36,6 +37,7 @@ suite('a code that two redeem at once', () => {
       vault,
       revocations,
       presented: createPresentedTokens(),
+      sessions: createSessions({ db, vault, deliveries: { add: async () => {} } }),
       refreshGraceMs: 0,
       audit,
     });

@@ -10,6 +10,7 @@ import { createConsentStore } from '../src/interaction/consents.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
 import { consents, records } from '../src/schema.ts';
+import { createSessions } from '../src/sessions/sessions.ts';
 import {
   type Answer,
   authorizeUrl,
@@ -172,7 +173,12 @@ suite('consent', () => {
       logger: createLogger({ name: 'auth', level: 'silent' }),
     });
     t.after(() => revocations.close());
-    const access = createAccountAccess({ db: auth.db, vault, revocations });
+    const access = createAccountAccess({
+      db: auth.db,
+      vault,
+      revocations,
+      sessions: createSessions({ db: auth.db, vault, deliveries: { add: async () => {} } }),
+    });
 
     const browser = auth.browser();
     const lasting = url('openid items:read offline_access', { prompt: 'consent' });

@@ -68,7 +68,7 @@ describe('signing in at another provider', () => {
 
   /** All the way to what the client learns about the user. */
   async function whoIs(browser: Browser): Promise<Record<string, unknown>> {
-    const consent = await comeBack(browser);
+    const consent = await comeBack(browser, { prompt: 'consent' });
     assert.match(consent.text, /<h1>Allow/);
     const { redirect } = await browser.submit(consent, {}, { button: 'Allow' });
     const tokens = await auth.post('/token', redemption(new URL(redirect ?? '')), demoWeb);

@@ -15,6 +15,7 @@ import { createLimits } from '../src/limits/limits.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
 import { consents } from '../src/schema.ts';
+import { createLogoutDeliveries } from '../src/sessions/logout-deliveries.ts';
 import { authorizeUrl, issuer } from './start-test-auth.ts';
 
 export { callback, issuer } from './start-test-auth.ts';
@@ -71,11 +72,15 @@ export async function startInteractionApp(t: TestContext, db: Db) {
   const metrics = createMetrics('auth');
   const audit = createAuditLog({ db, metrics, logger });
   t.after(() => audit.close());
+  const clients = [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients];
+  const logouts = createLogoutDeliveries({ db, vault, clients, logger, metrics });
+  t.after(() => logouts.close());
   const app = createAuthApp({
     issuer,
     allowPasswordGrant: false,
     allowRegistration: true,
-    clients: [...demoClients({ issuer, allowPasswordGrant: false }), ...testClients],
+    clients,
+    logouts,
     db,
     accounts: createAccountStore(db),
     vault,

@@ -6,6 +6,7 @@ import { createAdapterFactory } from '../src/protocol/adapter.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
 import type { Revocations } from '../src/revocation/revocation.ts';
+import { createSessions } from '../src/sessions/sessions.ts';
 import {
   authorizeUrl,
   basic,
@@ -124,6 +125,7 @@ suite('refresh', () => {
       vault,
       revocations,
       presented,
+      sessions: createSessions({ db: auth.db, vault, deliveries: { add: async () => {} } }),
       refreshGraceMs: 10_000,
       audit: { record: async () => {}, count: () => {}, close: async () => {} },
     });

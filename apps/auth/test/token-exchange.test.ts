@@ -7,6 +7,7 @@ import { createAdapterFactory } from '../src/protocol/adapter.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
 import type { Revocations } from '../src/revocation/revocation.ts';
+import { createSessions } from '../src/sessions/sessions.ts';
 import {
   demoWeb,
   encryptionKey,
@@ -211,6 +212,7 @@ suite('token exchange', () => {
         if (target.jti === 'middle') await exchanged.remember({ ...grant, jti: 'late', from: 'middle' });
         ended.push(target.jti);
       },
+      revokeAll: () => assert.fail('one token at a time'),
       isRevoked: async ({ jti }) => ended.includes(jti),
       deliver: async () => {},
       close: async () => {},
@@ -220,6 +222,7 @@ suite('token exchange', () => {
       vault,
       revocations,
       presented: createPresentedTokens(),
+      sessions: createSessions({ db: auth.db, vault, deliveries: { add: async () => {} } }),
       refreshGraceMs: 0,
       audit: { record: async () => {}, count: () => {}, close: async () => {} },
     });

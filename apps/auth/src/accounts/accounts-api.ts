@@ -14,8 +14,7 @@ import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { createAuditReader } from '../audit/audit-reader.ts';
-import type { Vault } from '../protocol/vault.ts';
-import { createAccountAccess } from './account-access.ts';
+import type { AccountAccess } from './account-access.ts';
 import { type Act, createAccountAdmin } from './account-admin.ts';
 import type { Account } from './accounts.ts';
 import { type AccountsGuardDependencies, guardAccounts } from './accounts-guard.ts';
@@ -59,7 +58,7 @@ const admin = 'accounts:admin';
 
 interface AccountsApiDependencies extends AccountsGuardDependencies {
   db: Db;
-  vault: Vault;
+  access: AccountAccess;
   audit: AuditLog;
 }
 
@@ -72,7 +71,7 @@ export function accountsApi(deps: AccountsApiDependencies): RequestHandler {
 }
 
 function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly Route[] {
-  const accountAdmin = createAccountAdmin({ ...deps, access: createAccountAccess(deps) });
+  const accountAdmin = createAccountAdmin(deps);
   const auditReader = createAuditReader(deps.db);
   const find = async (id: string) => toBody(found(await accounts.find(id)));
 

@@ -20,10 +20,13 @@ export interface Account {
   disabled: boolean;
   /** Epoch seconds: access tokens that are dated before are revoked. */
   tokensNotBefore: number;
+  /** Epoch seconds: sessions in which somebody signed in before have ended. */
+  sessionsNotBefore: number;
   createdAt: Date;
 }
 
-export interface NewAccount extends Readonly<Omit<Account, 'roles' | 'tokensNotBefore' | 'createdAt'>> {
+export interface NewAccount
+  extends Readonly<Omit<Account, 'roles' | 'tokensNotBefore' | 'sessionsNotBefore' | 'createdAt'>> {
   readonly roles: readonly string[];
   readonly password: string;
 }
@@ -103,9 +106,9 @@ export function createAccountStore(db: Db): AccountStore {
       const passwordHash = row?.passwordHash ?? (await nobodysHash);
       const isRight = await inTurn(() => verify(passwordHash, normalizePassword(password)));
       if (!isRight || row === undefined) return undefined;
-      // The hash takes its time, and the account may have been disabled meanwhile.
-      const account = await find(row.id);
-      return account?.disabled ? undefined : account;
+      // The hash takes its time: the account may have been disabled meanwhile, or have another password.
+      const [now] = await db.select().from(accounts).where(eq(accounts.id, row.id));
+      return now?.disabledAt === null && now.passwordHash === passwordHash ? toAccount(now) : undefined;
     },
 
     idOf: async (username) => (await byUsername(normalizeUsername(username)))?.id,
@@ -169,8 +172,7 @@ export function createAccountStore(db: Db): AccountStore {
 
 /** An account as the rest of the server sees it. */
 export function toAccount(row: typeof accounts.$inferSelect): Account {
-  const { id, username, displayName, email, emailVerified, roles, disabledAt, tokensNotBefore, createdAt } =
-    row;
+  const { id, username, displayName, email, emailVerified, roles, disabledAt, createdAt } = row;
   return {
     id,
     username,
@@ -179,9 +181,15 @@ export function toAccount(row: typeof accounts.$inferSelect): Account {
     ...(emailVerified && { emailVerified }),
     roles,
     disabled: disabledAt !== null,
-    tokensNotBefore,
+    tokensNotBefore: row.tokensNotBefore,
+    sessionsNotBefore: row.sessionsNotBefore,
     createdAt,
   };
+}
+
+/** The moment of a sign-in, in epoch seconds: after whatever ended the sessions before. */
+export function momentOfSignIn({ sessionsNotBefore }: Pick<Account, 'sessionsNotBefore'>): number {
+  return Math.max(Math.floor(Date.now() / 1000), sessionsNotBefore);
 }
 
 /** The one spelling of a name (RFC 8265, section 3.3), whatever the keyboard made of it. */

@@ -8,6 +8,8 @@ import type { FederatedIdentity } from './federation.ts';
 export interface FederatedAccount {
   id: string;
   disabled: boolean;
+  /** Epoch seconds: sessions in which somebody signed in before have ended. */
+  sessionsNotBefore: number;
 }
 
 /**
@@ -20,11 +22,15 @@ export async function accountOfIdentity(db: Db, identity: FederatedIdentity): Pr
 
 async function find(db: Db, { issuer, subject }: FederatedIdentity): Promise<FederatedAccount | undefined> {
   const [row] = await db
-    .select({ id: accounts.id, disabledAt: accounts.disabledAt })
+    .select({
+      id: accounts.id,
+      disabledAt: accounts.disabledAt,
+      sessionsNotBefore: accounts.sessionsNotBefore,
+    })
     .from(federatedIdentities)
     .innerJoin(accounts, eq(accounts.id, federatedIdentities.accountId))
     .where(and(eq(federatedIdentities.issuer, issuer), eq(federatedIdentities.subject, subject)));
-  return row && { id: row.id, disabled: row.disabledAt !== null };
+  return row && { ...row, disabled: row.disabledAt !== null };
 }
 
 async function create(db: Db, identity: FederatedIdentity): Promise<FederatedAccount> {
@@ -50,7 +56,9 @@ async function create(db: Db, identity: FederatedIdentity): Promise<FederatedAcc
     if (won.length === 0) await transaction.delete(accounts).where(eq(accounts.id, account.id));
     return won.length > 0;
   });
-  const winner = isFirst ? { id: account.id, disabled: false } : await find(db, identity);
+  const winner = isFirst
+    ? { id: account.id, disabled: false, sessionsNotBefore: 0 }
+    : await find(db, identity);
   if (winner === undefined) throw new Error('the identity vanished while it was linked');
   return winner;
 }

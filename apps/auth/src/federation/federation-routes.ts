@@ -1,6 +1,7 @@
 import { type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
+import { momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../interaction/csrf.ts';
 import type { FederatedAccount } from './federated-accounts.ts';
@@ -69,7 +70,8 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
     await orNotice(req, res, interaction, async () => {
       const identity = await federation.complete(interaction.uid, new URLSearchParams(queryOf(req)));
       if (identity === undefined) throw new Problem(400, notOurs);
-      const { id: accountId, disabled } = await deps.accountOf(identity);
+      const account = await deps.accountOf(identity);
+      const { id: accountId, disabled } = account;
       const signIn = { event: 'sign-in', accountId, clientId } as const;
       const detail = { by: identity.issuer };
       if (disabled) {
@@ -82,7 +84,9 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
       await audit.record({ ...signIn, outcome: 'success', detail }, req);
       const now = Math.floor(Date.now() / 1000);
       const ts = Math.min(identity.authenticatedAt ?? now, now);
-      await deps.provider().interactionFinished(req, res, { login: { accountId, ts } });
+      await deps
+        .provider()
+        .interactionFinished(req, res, { login: { accountId, ts, since: momentOfSignIn(account) } });
     });
   });
 

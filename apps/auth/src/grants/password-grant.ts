@@ -37,8 +37,8 @@ export function registerPasswordGrant(
         return found;
       });
       if (!account) throw new errors.InvalidGrant('username or password is wrong');
-      const { roles, tokensNotBefore } = account;
-      ctx.oidc.entity('Account', { accountId: account.id, roles, tokensNotBefore });
+      const { roles, tokensNotBefore, sessionsNotBefore } = account;
+      ctx.oidc.entity('Account', { accountId: account.id, roles, tokensNotBefore, sessionsNotBefore });
 
       const accountId = account.id;
       const grant = new provider.Grant({ accountId, clientId: client.clientId });

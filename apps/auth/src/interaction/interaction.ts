@@ -1,7 +1,7 @@
 import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import { errors, type Provider } from 'oidc-provider';
-import type { Account, AccountStore } from '../accounts/accounts.ts';
+import { type Account, type AccountStore, momentOfSignIn } from '../accounts/accounts.ts';
 import { registerHref } from '../accounts/register-routes.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
@@ -80,9 +80,9 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     logger.info({ requestId, clientId, accountId: account.id }, 'signed in');
     await audit.record({ ...signIn, outcome: 'success', accountId: account.id }, req);
     const ts = Math.floor(Date.now() / 1000);
-    await deps
-      .provider()
-      .interactionFinished(req, res, { login: { accountId: account.id, amr: ['pwd'], ts } });
+    await deps.provider().interactionFinished(req, res, {
+      login: { accountId: account.id, amr: ['pwd'], ts, since: momentOfSignIn(account) },
+    });
   });
 
   router.post('/:uid/confirm', async (req, res) => {

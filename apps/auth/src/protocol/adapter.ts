@@ -7,6 +7,7 @@ import { createExchangedTokens } from '../grants/exchanged-tokens.ts';
 import type { PresentedTokens } from '../revocation/presented-tokens.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { records } from '../schema.ts';
+import type { Sessions, SignedInSession } from '../sessions/sessions.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
 import { Replayed } from './replay.ts';
 import { orUnavailable } from './unavailable.ts';
@@ -16,6 +17,7 @@ interface AdapterDependencies {
   db: Db;
   vault: Vault;
   revocations: Revocations;
+  sessions: Pick<Sessions, 'store' | 'storeGrant'>;
   presented: PresentedTokens;
   /** For how long a refresh token that was used may be repeated, as two tabs do or a client that lost the answer. */
   refreshGraceMs: number;
@@ -36,7 +38,7 @@ const successorContext = (idHash: string) => `successor ${idHash}`;
 
 function createAdapter(
   model: string,
-  { db, vault, revocations, presented, refreshGraceMs, audit }: AdapterDependencies,
+  { db, vault, revocations, sessions, presented, refreshGraceMs, audit }: AdapterDependencies,
 ): Adapter {
   const exchanged = createExchangedTokens(db, vault);
   const isAccessToken = model === 'AccessToken' || model === 'ClientCredentials';
@@ -136,6 +138,11 @@ function createAdapter(
         expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
       };
       const row = { model, idHash, ...state };
+      const { accountId } = payload;
+      if (model === 'Session' && accountId) return sessions.store(row, payload as SignedInSession);
+      const seen = Provider.ctx?.oidc.account?.sessionsNotBefore;
+      if (model === 'Grant' && accountId && typeof seen === 'number')
+        return sessions.storeGrant(row, accountId, seen);
       const insert = db.insert(records);
       const { grantId, rotations } = payload;
       // A successor that is repeated too late would put life into a family that has ended. Without repetitions there is

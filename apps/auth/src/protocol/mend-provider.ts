@@ -5,17 +5,23 @@ import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret } from '../clients/clients.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import { letTheStoreEndSessions } from './ended-sessions.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { letTheStoreDetectReplays } from './replay.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
+interface MendDependencies {
+  logger: Logger;
+  audit: AuditLog;
+  sessions: Pick<Sessions, 'end' | 'leave'>;
+}
+
 /** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
-export function mendProvider(
-  provider: Provider,
-  { logger, audit }: { logger: Logger; audit: AuditLog },
-): void {
+export function mendProvider(provider: Provider, { logger, audit, sessions }: MendDependencies): void {
   adjustClients(provider);
+  letTheStoreEndSessions(provider, { sessions, audit });
   letTheStoreRotate(provider);
   letTheStoreDetectReplays(provider);
   provider.use(answerClients);
@@ -88,6 +94,7 @@ function logRefusals(provider: Provider, logger: Logger): void {
     logger.info({ requestId, error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
   };
   for (const name of endpointsWithErrors) events.on(`${name}.error`, (ctx, err) => log(err, ctx));
+  events.on('backchannel.error', (ctx, err) => log(err, ctx));
   events.on('server_error', (ctx, err) => log(err, ctx));
   // Koa's own event, for what failed outside an endpoint; it has its arguments the other way round.
   events.on('error', log);

@@ -19,7 +19,9 @@ import { actorOf } from '../grants/token-exchange.ts';
 import type { RememberedGrants } from '../interaction/remembered-grants.ts';
 import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import { requireNarrowAssertion } from './client-assertions.ts';
+import { fetchOutside } from './ended-sessions.ts';
 import { mendProvider } from './mend-provider.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
 import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
@@ -33,6 +35,7 @@ interface ProviderDependencies {
   clients: readonly RegisteredClient[];
   accounts: AccountStore;
   grants: Pick<RememberedGrants, 'load'>;
+  sessions: Pick<Sessions, 'end' | 'leave'>;
   audit: AuditLog;
   logger: Logger;
 }
@@ -74,10 +77,19 @@ export function createProvider(deps: ProviderDependencies): Provider {
     findAccount: async (_ctx, accountId) => {
       const account = await orUnavailable(() => accounts.find(accountId));
       if (!account || account.disabled) return undefined;
-      const { id, displayName, username, email, emailVerified = false, roles, tokensNotBefore } = account;
+      const {
+        id,
+        displayName,
+        username,
+        email,
+        emailVerified = false,
+        roles,
+        tokensNotBefore,
+        sessionsNotBefore,
+      } = account;
       const address = email === undefined ? {} : { email, email_verified: emailVerified };
       const claims = { sub: id, name: displayName, preferred_username: username, ...address };
-      return { accountId: id, roles, tokensNotBefore, claims: () => claims };
+      return { accountId: id, roles, tokensNotBefore, sessionsNotBefore, claims: () => claims };
     },
     formats: {
       customizers: {
@@ -117,6 +129,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     },
     interactions: { policy: signInPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     renderError,
+    fetch: fetchOutside,
     features: {
       devInteractions: { enabled: false },
       pushedAuthorizationRequests: { enabled: true },
@@ -126,6 +139,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
       deviceFlow,
       introspection: { enabled: true, allowedPolicy: mayIntrospect },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
+      backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
       resourceIndicators: {
         enabled: true,

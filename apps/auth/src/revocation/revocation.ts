@@ -15,6 +15,8 @@ export interface Revocations {
    * @throws when either did not take it; what only the denylist missed reaches it later, without being asked again
    */
   revoke(target: Target, alongside?: (transaction: Db) => Promise<unknown>): Promise<void>;
+  /** The same, of all that `work` finds to revoke in its transaction. */
+  revokeAll(work: (transaction: Db) => Promise<readonly Target[]>): Promise<void>;
   /** Asks the durable list, which is right even while the denylist is away. */
   isRevoked(token: TokenReference): Promise<boolean>;
   /** Brings to the denylist whatever it lacks; also done twice a second until `close`. */
@@ -75,20 +77,30 @@ export function createRevocations({
 
   const delivery = repeat(deliveryPauseMs, 'denylist delivery', deliver, logger);
 
+  async function revokeAll(work: (transaction: Db) => Promise<readonly Target[]>): Promise<void> {
+    const expiresAt = new Date(Date.now() + (lifetimes.accessToken + clockToleranceSeconds) * 1000);
+    const rows = await db.transaction(async (tx) => {
+      const values = (await work(tx)).map((target) => ({ ...toRow(target), expiresAt }));
+      const stored: Row[] = [];
+      for (let start = 0; start < values.length; start += batchSize) {
+        const batch = values.slice(start, start + batchSize);
+        stored.push(...(await tx.insert(table).values(batch).returning()));
+      }
+      return stored;
+    });
+    for (let start = 0; start < rows.length; start += batchSize)
+      await send(rows.slice(start, start + batchSize));
+  }
+
   return {
     deliver,
     close: () => delivery.stop(),
-    async revoke(target, alongside) {
-      const expiresAt = new Date(Date.now() + (lifetimes.accessToken + clockToleranceSeconds) * 1000);
-      const rows = await db.transaction(async (tx) => {
+    revokeAll,
+    revoke: (target, alongside) =>
+      revokeAll(async (tx) => {
         await alongside?.(tx);
-        return tx
-          .insert(table)
-          .values({ ...toRow(target), expiresAt })
-          .returning();
-      });
-      await send(rows);
-    },
+        return [target];
+      }),
     async isRevoked({ jti, gid, sub, iat }) {
       const names = or(
         and(eq(table.value, jti), eq(table.kind, 'jti')),

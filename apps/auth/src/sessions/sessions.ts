@@ -1,0 +1,152 @@
+import type { Db } from '@gatehouse/service-kit';
+import { and, eq, inArray, sql } from 'drizzle-orm';
+import { type AdapterPayload, errors } from 'oidc-provider';
+import { lifetimes } from '../protocol/scopes.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { accounts, records } from '../schema.ts';
+import type { EndedSession, LogoutDeliveries } from './logout-deliveries.ts';
+
+/** What oidc-provider knows of a session in which somebody is signed in. */
+export interface SignedInSession {
+  uid: string;
+  accountId: string;
+  /** When somebody signed in, in epoch seconds. */
+  since?: number | undefined;
+  authorizations?: Readonly<Record<string, { sid?: string | undefined }>> | undefined;
+}
+
+type NewRow = typeof records.$inferInsert;
+
+/** The sessions in which somebody is signed in. What has ended stays so, though requests that began before go on. */
+export interface Sessions {
+  /** @throws SessionEnded */
+  store(row: NewRow, session: SignedInSession): Promise<void>;
+  /**
+   * Stores a grant of an account that has been read.
+   * @param notBefore its `sessionsNotBefore` at that time
+   * @throws InvalidGrant when everything that the account gave has ended meanwhile
+   */
+  storeGrant(row: NewRow, accountId: string, notBefore: number): Promise<void>;
+  /** Ends the session, whatever it is called by now; its clients hear of it. */
+  end(session: SignedInSession): Promise<void>;
+  /** A client is signed out while the session goes on. */
+  leave(ended: EndedSession): Promise<void>;
+  /** Ends the sessions of an account, whose row `tx` has locked. */
+  endAll(
+    tx: Db,
+    accountId: string,
+    options: { except: string | undefined; notBefore: number },
+  ): Promise<void>;
+}
+
+/** The session was ended while the request was under way: its client may ask to sign in again. */
+export class SessionEnded extends errors.LoginRequired {
+  constructor() {
+    super('the session has ended');
+  }
+}
+
+const endedModel = 'EndedSession';
+const batchSize = 500;
+
+/**
+ * Whoever stores a session holds its account's row shared, and whoever ends one holds it alone: of two such requests, the
+ * later sees what the earlier one did.
+ */
+export function createSessions({
+  db,
+  vault,
+  deliveries,
+}: {
+  db: Db;
+  vault: Vault;
+  deliveries: Pick<LogoutDeliveries, 'add'>;
+}): Sessions {
+  const hashUid = (uid: string) => vault.hash(uid, 'Session uid');
+
+  /** Stores the row if the account, which does not change meanwhile, allows it. */
+  function storeIf(
+    row: NewRow,
+    accountId: string,
+    isAllowed: (tx: Db, account: typeof accounts.$inferSelect) => Promise<boolean>,
+  ): Promise<boolean> {
+    return db.transaction(async (tx) => {
+      const [account] = await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('share');
+      if (!account || !(await isAllowed(tx, account))) return false;
+      await tx
+        .insert(records)
+        .values(row)
+        .onConflictDoUpdate({ target: [records.model, records.idHash], set: row });
+      return true;
+    });
+  }
+
+  return {
+    async store(row, { uid, accountId, since = 0 }) {
+      const uidHash = hashUid(uid);
+      const isStored = await storeIf(row, accountId, async (tx, { sessionsNotBefore, keptSession }) => {
+        if (since < sessionsNotBefore && keptSession !== uidHash) return false;
+        const isEnded = and(eq(records.model, endedModel), eq(records.idHash, uidHash));
+        return (await tx.select({ one: sql`1` }).from(records).where(isEnded)).length === 0;
+      });
+      if (!isStored) throw new SessionEnded();
+    },
+
+    async storeGrant(row, accountId, notBefore) {
+      const isStored = await storeIf(
+        row,
+        accountId,
+        async (_tx, account) => account.sessionsNotBefore <= notBefore,
+      );
+      if (!isStored) throw new errors.InvalidGrant('the account was signed out everywhere');
+    },
+
+    async end(session) {
+      const { uid, accountId } = session;
+      await db.transaction(async (tx) => {
+        await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
+        const uidHash = hashUid(uid);
+        const payload = vault.seal('', `${endedModel} ${uidHash}`);
+        const expiresAt = new Date(Date.now() + lifetimes.session * 1000);
+        const ended = { model: endedModel, idHash: uidHash, payload, expiresAt };
+        await tx.insert(records).values(ended).onConflictDoNothing();
+        await tx.delete(records).where(and(eq(records.model, 'Session'), eq(records.uidHash, uidHash)));
+        await deliveries.add(tx, clientsOf(session));
+      });
+    },
+
+    leave: (ended) => deliveries.add(db, [ended]),
+
+    async endAll(tx, accountId, { except, notBefore }) {
+      const kept = except === undefined ? null : hashUid(except);
+      await tx
+        .update(accounts)
+        .set({ sessionsNotBefore: notBefore, keptSession: kept })
+        .where(eq(accounts.id, accountId));
+      const isEnded = and(
+        eq(records.model, 'Session'),
+        eq(records.accountHash, vault.hash(accountId, 'account')),
+        kept === null ? undefined : sql`${records.uidHash} is distinct from ${kept}`,
+      );
+      for (;;) {
+        const batch = tx.select({ idHash: records.idHash }).from(records).where(isEnded).limit(batchSize);
+        const rows = await tx
+          .delete(records)
+          .where(and(eq(records.model, 'Session'), inArray(records.idHash, batch)))
+          .returning();
+        const sessions = rows.map(
+          ({ idHash, payload }): AdapterPayload => JSON.parse(vault.open(payload, `Session ${idHash}`)),
+        );
+        await deliveries.add(
+          tx,
+          sessions.flatMap((session) => clientsOf(session as SignedInSession)),
+        );
+        if (rows.length < batchSize) return;
+      }
+    },
+  };
+}
+
+function clientsOf({ accountId, authorizations = {} }: SignedInSession) {
+  return Object.entries(authorizations).map(([clientId, { sid }]) => ({ clientId, accountId, sid }));
+}
