@@ -157,7 +157,7 @@ suite('limits', () => {
   });
 
   suite('clients', () => {
-    const endpoints = ['/token', '/introspect', '/revoke', '/device/authorize'];
+    const endpoints = ['/token', '/introspect', '/revoke', '/device/authorize', '/par'];
     const asClient = (
       address: string,
       client: { id: string; secret: string },
@@ -175,7 +175,7 @@ suite('limits', () => {
       const answers = await statuses(50, (round) =>
         // Whatever form the answer has.
         asClient(address, client, {
-          path: endpoints[round % 4] ?? '',
+          path: endpoints[round % 5] ?? '',
           accept: round % 3 ? '*/*' : 'text/html',
         }),
       );
@@ -204,6 +204,8 @@ suite('limits', () => {
         asClient(address, { id: `client-${round}`, secret: 'x' }),
       );
       assert.deepEqual(answers, [...Array(20).fill(401), ...Array(180).fill(429)]);
+      const { status, headers } = await asClient(address, { id: 'client-0', secret: 'x' });
+      assert.deepEqual([status, headers.get('www-authenticate')], [429, null]);
       assert.equal((await asClient(address, reporting)).status, 200);
     });
 

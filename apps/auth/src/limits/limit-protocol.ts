@@ -36,8 +36,8 @@ export function limitProtocol(provider: Provider, limits: Limits): void {
   // The request of the connection: another may stand in for it further in.
   provider.use(async (ctx: KoaContextWithOIDC, next: () => Promise<void>) => {
     try {
-      if (ctx.path === '/device/authorize')
-        await limits.countRequest('device-authorization', ctx.request.req);
+      const asksForCode = ctx.path === '/device/authorize' && ctx.method === 'POST';
+      if (asksForCode) await limits.countRequest('device-authorization', ctx.request.req);
       await next();
       const { oidc } = ctx as { oidc?: KoaContextWithOIDC['oidc'] };
       const isRefusedClient = ctx.status === 401 && clientsAuthenticateAt.includes(oidc?.route);
