@@ -13,7 +13,10 @@ interface NotifiedClient extends Client {
  * Has the store end sessions, for good and with word to their clients, where oidc-provider stores a session again that
  * another request has ended, and tells clients while the browser waits, once.
  */
-export function letTheStoreEndSessions(provider: Provider, sessions: Pick<Sessions, 'end' | 'leave'>): void {
+export function letTheStoreEndSessions(
+  provider: Provider,
+  { sessions, audit }: { sessions: Pick<Sessions, 'end' | 'leave'>; audit: AuditLog },
+): void {
   const { Session } = provider;
   const payload = (Session as unknown as { IN_PAYLOAD: string[] }).IN_PAYLOAD;
   Object.defineProperty(Session, 'IN_PAYLOAD', { value: [...payload, 'since'] });
