@@ -51,7 +51,11 @@ export function createProvider(deps: ProviderDependencies): Provider {
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     assertJwtClientAuthClaimsAndHeader: requireNarrowAssertion,
     extraClientMetadata: { properties: [...ownClientMetadata] },
-    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientDefaults: {
+      id_token_signed_response_alg: 'ES256',
+      // A client hears which of an account's sessions has ended.
+      backchannel_logout_session_required: true,
+    },
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
       clientAuthSigningAlgValues: ['ES256', 'PS256', 'EdDSA'],
