@@ -7,6 +7,7 @@ import {
   refuseInProduction,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
+import { ClientsSchema } from './clients/configured-clients.ts';
 import { federationVariables } from './federation/federation-settings.ts';
 
 const isKey = (text: string) => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').length === 32;
@@ -22,6 +23,8 @@ export const policyVariables = {
   REGISTRATION: FlagSchema.optional(),
   /** How long the audit log is kept; the database lets nobody delete what is younger than 30 days. */
   AUDIT_RETENTION_DAYS: z.coerce.number().int().min(30).max(36_500).default(365),
+  /** The clients of this deployment, beside those that every one has. */
+  CLIENTS: ClientsSchema.default([]),
 };
 
 const ClientSecretSchema = z.string().min(16, 'must have at least 16 characters');

@@ -18,7 +18,7 @@ export const apiScopes = [
   'items:write',
   'orders:read',
   'orders:write',
-];
+] as const;
 
 /** Each scope in plain words, for whoever is asked to allow it. */
 export const scopeMeanings: Readonly<Record<string, string>> = {
