@@ -181,12 +181,10 @@ const redisDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy
 export async function startAuth(
   config: AuthConfig,
   shared: AuthShared = {},
-  policy: { exchangePolicies: readonly ExchangePolicy[]; clients?: readonly RegisteredClient[] } = {
-    exchangePolicies,
-  },
+  policy = { exchangePolicies },
 ): Promise<RunningService> {
   const federation = federationSettings(config);
-  const clients = [...clientsOf(config), ...(policy.clients ?? [])];
+  const clients = clientsOf(config);
   await using opening = new AsyncDisposableStack();
   const logger = shared.logger ?? createLogger({ name: 'auth', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('auth');
