@@ -60,6 +60,19 @@ describe('accounts', () => {
     assert.equal((await store.authenticate('erin', 'erin-password'))?.id, erin.id);
   });
 
+  test('an account that is disabled, or changes its password, while the old one is checked, is refused', async () => {
+    const store = createAccountStore(db);
+    const changes = { fay: { disabledAt: new Date() }, gus: { passwordHash: 'another' } };
+    for (const [name, change] of Object.entries(changes)) {
+      const one = person(name, 'a-password-of-theirs');
+      await store.seed([one]);
+      // The embedded database takes one statement after the other: the account is read, then changed.
+      const checked = store.authenticate(name, one.password);
+      await db.update(table).set(change).where(eq(table.id, one.id));
+      assert.equal(await checked, undefined, name);
+    }
+  });
+
   test('the password is kept as argon2id with 19 MiB, 2 passes and 1 lane, salted', async () => {
     const store = createAccountStore(db);
     const twins = [person('twin-a', 'the same password'), person('twin-b', 'the same password')];

@@ -32,7 +32,7 @@ const faults: Record<string, RequestHandler> = {
   'answers no JSON': (_req, res) => void res.send('<html>'),
   'answers nothing': (_req, res) => void res.status(200).end(),
   'answers another shape': (_req, res) => void res.json([]),
-  'answers too much': (_req, res) => void res.json({ ...goodAnswer, name: 'x'.repeat(200_000) }),
+  'answers too much': (_req, res) => void res.json({ ...goodAnswer, name: 'x'.repeat(300_000) }),
   redirects: (req, res) => void (req.path === '/there' ? res.json(goodAnswer) : res.redirect(307, '/there')),
   hangs: () => {},
   'hangs within the body': (_req, res) => void res.type('json').write('{"access_token":'),

@@ -46,6 +46,7 @@ const { paths, components, servers } = createOpenApi(
       summary: 'Forgets a thing',
       params: IdParamsSchema,
       responses: { 204: z.undefined() },
+      conflicts: true,
       handler: unused,
     }),
     route({
@@ -81,7 +82,7 @@ test('every operation lists its refusals as problem details', () => {
   const statuses = (path: string, method: string) => Object.keys(paths[path][method].responses);
   assert.deepEqual(statuses('/things', 'get'), ['200', '401', '403', '422', '503']);
   assert.deepEqual(statuses('/things', 'post'), ['201', '400', '401', '403', '413', '415', '422', '503']);
-  assert.deepEqual(statuses('/things/{id}', 'delete'), ['204', '401', '403', '404', '422', '503']);
+  assert.deepEqual(statuses('/things/{id}', 'delete'), ['204', '401', '403', '404', '409', '422', '503']);
   assert.deepEqual(statuses('/about', 'get'), ['200', '422', '503']);
   const { content } = paths['/things'].get.responses['403'];
   assert.deepEqual(content, {
