@@ -44,7 +44,7 @@ const RefusalSchema = z.object({
 /** What the accounts API says about a request, and the client should hear. */
 const refusals = [403, 404, 409, 422];
 
-export type Page = { limit: number; cursor?: string | undefined };
+type Page = { limit: number; cursor?: string | undefined };
 export type Action = 'disable' | 'enable' | 'logout';
 export type AccountsClient = ReturnType<typeof createAccountsClient>;
 

@@ -24,6 +24,8 @@ export async function startUsers(): Promise<UsersBench> {
     const { subject_token: subjectToken, audience, scope } = req.body;
     const [, basic = ''] = /^Basic (.+)$/.exec(req.headers.authorization ?? '') ?? [];
     // RFC 6749, 2.3.1: both halves are form-encoded.
+    // Whoever authenticates is the service, not the caller of its caller.
+    if (req.headers['x-forwarded-for']) return void res.status(400).json({ error: 'invalid_request' });
     const isUs = decodeURIComponent(atob(basic)) === 'users-service:users-secret-for-tests';
     if (!isUs) return void res.status(401).json({ error: 'invalid_client' });
     if (audience !== 'urn:gatehouse:accounts') return void res.status(400).json({ error: 'invalid_target' });

@@ -39,7 +39,7 @@ export function createDelegatedFetch(target: {
 }): (req: Request) => Promise<DelegatedFetch> {
   const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
 
-  async function exchange(req: Request, origin: Origin, signal: AbortSignal): Promise<string> {
+  async function exchange(req: Request, signal: AbortSignal): Promise<string> {
     const config = new Configuration(
       server,
       target.clientId,
@@ -50,7 +50,7 @@ export function createDelegatedFetch(target: {
     allowInsecureRequests(config);
     config[customFetch] = (url, init) => {
       const headers = new Headers(init.headers);
-      for (const [name, value] of Object.entries(origin)) headers.set(name, value);
+      headers.set('X-Request-Id', requestIdOf(req));
       return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
     };
     try {
@@ -70,32 +70,20 @@ export function createDelegatedFetch(target: {
 
   return async (req) => {
     const signal = AbortSignal.timeout(timeoutMs);
-    const origin = originOf(req);
-    const token = await exchange(req, origin, signal);
+    const token = await exchange(req, signal);
     return async (path, { method = 'GET', json } = {}) => {
-      const headers = { ...origin, Authorization: `Bearer ${token}` };
-      const init = json === undefined ? { headers } : jsonRequest(headers, json);
-      const answer = await fetchJson(new URL(path, target.url).href, { ...init, method, signal });
+      const headers = new Headers({ Authorization: `Bearer ${token}`, 'X-Request-Id': requestIdOf(req) });
+      // The address that the gateway has seen. The exchange is told none: there it is we who authenticate.
+      const address = req.headers['x-forwarded-for'];
+      if (typeof address === 'string') headers.set('X-Forwarded-For', address);
+      if (json !== undefined) headers.set('Content-Type', 'application/json');
+      const body = json === undefined ? null : JSON.stringify(json);
+      const answer = await fetchJson(new URL(path, target.url).href, { method, headers, body, signal });
       // The token was made a moment ago: whoever it speaks for has been signed out since.
       if (answer.status === 401) throw callerRefused(req);
       return answer;
     };
   };
-}
-
-/** What the other service is told about where a request came from: its id, and the address that the gateway has seen. */
-type Origin = Record<string, string>;
-
-function originOf(req: Request): Origin {
-  const address = req.headers['x-forwarded-for'];
-  return {
-    'X-Request-Id': requestIdOf(req),
-    ...(typeof address === 'string' && { 'X-Forwarded-For': address }),
-  };
-}
-
-function jsonRequest(headers: Record<string, string>, json: unknown) {
-  return { headers: { ...headers, 'Content-Type': 'application/json' }, body: JSON.stringify(json) };
 }
 
 function accessTokenOf(req: Request): string {
