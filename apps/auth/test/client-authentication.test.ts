@@ -143,8 +143,8 @@ suite('client authentication', () => {
         `Basic ${btoa('%zz:x')}`,
         'Bearer x',
       ]) {
-        const { status } = await send('/token', form, { authorization: malformed });
-        assert.ok(status === 400 || status === 401, malformed);
+        const answer = await send('/token', form, { authorization: malformed });
+        assert.equal(answer.status, malformed.includes(btoa('%zz:x')) ? 400 : 401, malformed);
       }
     });
   });
@@ -253,15 +253,6 @@ suite('client authentication', () => {
       assert.deepEqual(short(named), invalid, path);
       assert.match(named.headers.get('www-authenticate') ?? '', /^Basic /, path);
     }
-  });
-
-  test('A28 an access token authenticates nobody at introspection', async () => {
-    const { accessToken } = await auth.signedIn();
-    const headers = { authorization: `Bearer ${accessToken}` };
-    const { status, body } = await send('/introspect', { token: accessToken }, headers);
-    assert.equal(status, 400);
-    assert.equal(body.active, undefined);
-    assert.ok(body.error);
   });
 
   test('A14 refuses a parameter that is there twice', async () => {

@@ -172,11 +172,6 @@ suite('token endpoint', () => {
     assert.deepEqual(unknown.body, wrong.body);
     assert.equal(wrong.body.error, 'invalid_client');
 
-    const posted = { ...clientCredentials, client_id: reporting.id, client_secret: 'wrong' };
-    assert.equal((await auth.token(posted)).status, 401);
-    assert.equal((await auth.token({ ...posted, client_secret: reporting.secret })).status, 200);
-    const both = await auth.token({ ...posted, client_secret: reporting.secret }, reporting);
-    assert.equal(both.status, 400);
     assert.equal((await auth.token(clientCredentials, { id: reporting.id })).status, 401);
     assert.equal(
       (await auth.token({ ...clientCredentials, ...{ client_secret: '' } }, { id: reporting.id })).status,

@@ -114,20 +114,25 @@ export function publishOnly(provider: Provider, keys: readonly JWK[]): void {
 type Next = () => Promise<void>;
 
 const clientEndpoints = ['/par', '/token', '/introspect', '/revoke', '/device/authorize'];
+const saysNothingOfItself = [
+  'no client authentication mechanism provided',
+  'invalid authorization header value format',
+];
 
 /** Answers programs in JSON, whatever they accept, and 401 with a challenge when they do not say who they are. */
 async function answerClients(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
-  if (ctx.path === '/userinfo' || clientEndpoints.includes(ctx.path))
-    ctx.req.headers.accept = 'application/json';
+  const isForClients = clientEndpoints.includes(ctx.path);
+  if (isForClients || ctx.path === '/userinfo') ctx.req.headers.accept = 'application/json';
   await next();
-  if (!clientEndpoints.includes(ctx.path)) return;
-  const { error_description } = (ctx.body ?? {}) as { error_description?: string };
-  if (ctx.status === 400 && error_description === 'no client authentication mechanism provided') {
-    const { error, error_description: description } = new errors.InvalidClientAuth();
+  if (!isForClients) return;
+  const { error_description: told = '' } = (ctx.body ?? {}) as { error_description?: string };
+  if (ctx.status === 400 && saysNothingOfItself.includes(told)) {
+    // RFC 6749, 5.2, where the library says invalid_request.
+    const { error, error_description } = new errors.InvalidClientAuth();
     ctx.status = 401;
-    ctx.body = { error, error_description: description };
+    ctx.body = { error, error_description };
   }
-  // RFC 9110, 15.5.2. The library does this for requests with an Authorization header alone (RFC 6749, 5.2).
+  // RFC 9110, 15.5.2. The library does this for requests with an Authorization header alone.
   if (ctx.status === 401 && !ctx.response.get('WWW-Authenticate')) {
     ctx.set('WWW-Authenticate', `Basic realm="${ctx.oidc.issuer}"`);
   }

@@ -40,6 +40,9 @@ interface ProviderDependencies {
   logger: Logger;
 }
 
+const clientAuthMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
+const clientAssertionAlgorithms = ['ES256', 'PS256', 'EdDSA'] as const;
+
 /** The OAuth and OpenID protocol of oidc-provider under the policy of Gatehouse; grants of our own are added to it. */
 export function createProvider(deps: ProviderDependencies): Provider {
   const { issuer, accounts } = deps;
@@ -48,7 +51,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     adapter: deps.adapter,
     clients: [...deps.clients],
     jwks: { keys: [...deps.signingKeys] },
-    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    clientAuthMethods: [...clientAuthMethods],
     assertJwtClientAuthClaimsAndHeader: requireNarrowAssertion,
     extraClientMetadata: { properties: [...ownClientMetadata] },
     clientDefaults: {
@@ -58,9 +61,16 @@ export function createProvider(deps: ProviderDependencies): Provider {
     },
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
-      clientAuthSigningAlgValues: ['ES256', 'PS256', 'EdDSA'],
+      clientAuthSigningAlgValues: [...clientAssertionAlgorithms],
       // What the gateway and the services take.
       dPoPSigningAlgValues: ['ES256'],
+    },
+
+    discovery: {
+      introspection_endpoint_auth_methods_supported: clientAuthMethods,
+      introspection_endpoint_auth_signing_alg_values_supported: clientAssertionAlgorithms,
+      revocation_endpoint_auth_methods_supported: clientAuthMethods,
+      revocation_endpoint_auth_signing_alg_values_supported: clientAssertionAlgorithms,
     },
 
     // OAuth 2.1: the code flow with PKCE S256, for every client, to an address that is told each time.
