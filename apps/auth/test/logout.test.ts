@@ -58,4 +58,45 @@ suite('signing out', () => {
       assert.equal(page.status, 400, address);
     }
   });
+
+  test('A42 signing out without a hint asks, and changes nothing before the answer', async () => {
+    const browser = auth.browser();
+    const { refreshToken } = await auth.signedIn('alice', browser);
+    const page = await browser.open(`${issuer}/logout`);
+    assert.match(page.text, /<h1>Sign out\?/);
+    assert.equal((await auth.refresh(refreshToken)).status, 200);
+    assert.match(
+      (await browser.open(authorizeUrl({ prompt: 'none', scope: 'openid' }))).redirect ?? '',
+      /code=/,
+    );
+  });
+
+  test('A42 whoever is not signed in goes back at once, to a registered address alone', async () => {
+    const out = (query: Record<string, string>) =>
+      auth.browser().open(`${issuer}/logout?${new URLSearchParams(query)}`);
+    const back = 'http://localhost:9999/';
+    const known = { client_id: 'demo-web', post_logout_redirect_uri: back };
+    assert.equal((await out({ ...known, state: 'a&b' })).redirect, `${back}?state=a%26b`);
+    assert.equal((await out({ ...known, post_logout_redirect_uri: 'http://evil.example/' })).status, 400);
+    for (const query of [{}, { post_logout_redirect_uri: 'http://evil.example/' }]) {
+      const page = await out(query);
+      assert.match(page.text, /<h1>Signed out/);
+      assert.equal(page.redirect, undefined);
+    }
+  });
+
+  test('a sign-in with another account signs the first one out, on a page that needs no script', async () => {
+    const browser = auth.browser();
+    const { refreshToken } = await auth.signedIn('alice', browser);
+    const form = await browser.open(authorizeUrl({ prompt: 'login', scope: 'openid' }));
+    const page = await browser.submit(form, { username: 'bob', password: 'bob-demo-pass' });
+    assert.match(page.text, /<h1>Another account is signed in/);
+    const policy = page.headers.get('content-security-policy') ?? '';
+    assert.match(policy, /form-action 'self' http:\/\/localhost:9999;/);
+    assert.doesNotMatch(policy, /script-src/);
+    const next = await browser.submit(page, {}, { button: 'Continue' });
+    const done = next.redirect ? next : await browser.submit(next, {}, { button: 'Allow' });
+    assert.match(done.redirect ?? '', /code=/);
+    assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
+  });
 });

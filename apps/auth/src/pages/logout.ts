@@ -1,5 +1,5 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
-import { html, trustedHtml } from './html.ts';
+import { type Html, html, trustedHtml } from './html.ts';
 import { layout, pageHeaders } from './layout.ts';
 
 /**
@@ -25,6 +25,21 @@ ${trustedHtml(form)}
 <button form="op.logoutForm">Stay signed in</button>
 </div>`,
   ).toString();
+}
+
+/** Tells whoever signed in that somebody else is signed in here still, who is signed out first. */
+export function otherAccountPage({ action, secret }: { action: string; secret: string }): Html {
+  return layout(
+    'Another account is signed in',
+    html`<h1>Another account is signed in</h1>
+<p class="lead">This browser is signed in to Gatehouse with another account. Continue to sign that one out and use the new one.</p>
+<form method="post" action="${action}">
+<input type="hidden" name="xsrf" value="${secret}">
+<div class="actions">
+<button class="primary" name="logout" value="yes" autofocus>Continue</button>
+</div>
+</form>`,
+  );
 }
 
 /** Tells that the session has ended: the `postLogoutSuccessSource` of oidc-provider. */

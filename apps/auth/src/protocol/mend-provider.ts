@@ -7,6 +7,7 @@ import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret } from '../clients/clients.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { letTheStoreEndSessions } from './ended-sessions.ts';
+import { replaceLogoutForms } from './logout-forms.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { letTheStoreDetectReplays } from './replay.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
@@ -28,6 +29,7 @@ export function mendProvider(provider: Provider, { logger, audit, sessions }: Me
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
   provider.use(recordAnswers(audit));
+  provider.use(replaceLogoutForms);
   logRefusals(provider, logger);
 }
 
