@@ -116,7 +116,7 @@ suite('authorization endpoint', () => {
     assert.equal((await refusal({ response_type: undefined })).get('error'), 'invalid_request');
   });
 
-  test('A05 refuses a request without PKCE and with plain, for confidential clients and public ones', async () => {
+  test('A05 A07 refuses a request without a challenge, so that no verifier is needed, and with plain, for confidential clients and public ones', async () => {
     for (const client_id of [demoWeb.id, 'demo-cli']) {
       const client =
         client_id === demoWeb.id ? {} : { client_id, redirect_uri: 'http://127.0.0.1:9999/callback' };
@@ -133,6 +133,16 @@ suite('authorization endpoint', () => {
         assert.equal(error.get('iss'), issuer);
       }
     }
+  });
+
+  test('A15 parameters that nobody knows are ignored, at /authorize and at /token', async () => {
+    const unknown = { foo: 'bar', resource_owner: 'x', 'response_type[]': 'token' };
+    const answer = await signIn(auth.browser(), authorizeUrl(unknown));
+    assert.equal(answer.searchParams.get('state'), 'some-state');
+    assert.equal(answer.searchParams.has('foo'), false);
+    const { status, body } = await auth.token({ ...redemption(answer), ...unknown }, demoWeb);
+    assert.equal(status, 200);
+    assert.ok(!('foo' in body));
   });
 
   test('A14 refuses a parameter that is there twice', async () => {
