@@ -85,7 +85,8 @@ suite('the pages in Chromium', needsChromium(), () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${authorizeUrl(gateway, 'openid items:read')}&prompt=consent`);
-    // The first field has the focus already.
+    // The first field takes the focus by itself.
+    await page.locator('#username:focus').waitFor();
     await page.keyboard.type('bob');
     await page.keyboard.press('Tab');
     await page.keyboard.type('bob-demo-pass');
