@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
 import { calculateJwkThumbprint } from 'jose';
-import { issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { authorizeUrl, issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 suite('metadata', () => {
   let auth: TestAuth;
@@ -53,6 +53,38 @@ suite('metadata', () => {
       for (const [name, address] of addresses) {
         assert.ok(address === issuer || String(address).startsWith(`${issuer}/`), `${name} is ${address}`);
       }
+    }
+  });
+
+  test('A37 no header of a request gets into an answer, of whatever endpoint or page', async () => {
+    const poison = [
+      'Host: evil.example',
+      'X-Forwarded-Host: evil.example',
+      'X-Forwarded-Proto: gopher',
+      'X-Forwarded-Prefix: /evil',
+      'X-Forwarded-For: evil.example',
+      'Forwarded: host=evil.example;proto=gopher',
+      'X-Original-URL: /evil',
+      'X-Rewrite-URL: /evil',
+    ].join('\r\n');
+    const authorize = authorizeUrl().slice(issuer.length);
+    const pages = [authorize, '/device', '/account', '/register', '/logout', '/interaction/any', '/userinfo'];
+    const forms = ['/token', '/par', '/introspect', '/revoke', '/device/authorize', '/register', '/account'];
+    const heads = [
+      ...pages.map((path) => `GET ${path} HTTP/1.1\r\n${poison}`),
+      ...forms.map((path) => `POST ${path} HTTP/1.1\r\n${poison}\r\nContent-Length: 0`),
+      `POST /device/authorize HTTP/1.1\r\n${poison}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 18`,
+    ];
+    const port = Number(new URL(auth.url).port);
+    for (const head of heads) {
+      const body = head.endsWith('18') ? 'client_id=demo-cli' : '';
+      const { status, text } = await rawRequest(port, `${head}\r\nConnection: close\r\n\r\n${body}`);
+      const line = head.split('\r\n', 1)[0];
+      assert.ok(status >= 200 && status < 500, `${line}: ${status}`);
+      assert.doesNotMatch(text, /evil|gopher/, line);
+      const [, location = issuer] = /^location: (\S+)/im.exec(text) ?? [];
+      assert.equal(new URL(location, issuer).origin, issuer, line);
+      if (body) assert.ok(text.includes(`"verification_uri":"${issuer}/device"`), text);
     }
   });
 
