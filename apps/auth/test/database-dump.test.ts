@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SQL, sql } from 'drizzle-orm';
+import { decodeJwt } from 'jose';
 import { accountOfIdentity } from '../src/federation/federated-accounts.ts';
 import { loadSigningKeys } from '../src/keys/keys.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { enterCode, requestCode } from './device-flow.ts';
 import {
   authorizeUrl,
+  callback,
   demoWeb,
   encryptionKey,
+  issuer,
   pkce,
   redemption,
   signIn,
@@ -18,7 +21,16 @@ import {
 const interactionCookies = ['interaction', 'cookie interaction', 'cookie resume'];
 
 test('H36 V15 a dump of the database, or of the log, holds nothing that can be used', async () => {
-  const auth = await startTestAuth();
+  const notified = {
+    client_id: 'notified',
+    client_name: 'Notified of logouts',
+    client_secret: 'a-secret-of-the-notified-client-0123456789',
+    redirect_uris: [callback],
+    // Nobody listens there, so it is told again and again.
+    backchannel_logout_uri: 'http://127.0.0.1:1/logout',
+    allowed_scopes: 'items:read',
+  };
+  const auth = await startTestAuth({ env: { CLIENTS: JSON.stringify([notified]) } });
   try {
     const browser = auth.browser();
     const unused = await signIn(browser);
@@ -35,6 +47,14 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
     const mistaken = auth.browser();
     const typed = { username: 'the-password-typed-as-a-name', password: 'some-wrong-password' };
     assert.equal((await mistaken.submit(await mistaken.open(authorizeUrl()), typed)).status, 401);
+
+    const leaving = auth.browser();
+    const credentials = { id: notified.client_id, secret: notified.client_secret };
+    const url = authorizeUrl({ client_id: credentials.id, scope: 'openid items:read', prompt: undefined });
+    const { body: known } = await auth.post('/token', redemption(await signIn(leaving, url)), credentials);
+    const hint = new URLSearchParams({ id_token_hint: known.id_token });
+    await leaving.submit(await leaving.open(`${issuer}/logout?${hint}`), {}, { button: 'Sign out' });
+    const { sid } = decodeJwt<{ sid: string }>(known.id_token);
 
     const device = await requestCode(auth);
     await enterCode(browser, device.user_code);
@@ -71,11 +91,13 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       'revoked refresh token': refreshed.refresh_token,
       'ID token': kept.idToken,
       interaction: interaction,
+      'session id that a client knows': sid,
       'device code': device.device_code,
       'user code': device.user_code,
       'user code in one word': device.user_code.replace('-', ''),
       'PKCE challenge': pkce.challenge,
       'client secret': demoWeb.secret,
+      'secret of a configured client': notified.client_secret,
       password: 'bob-demo-pass',
       'wrong password': typed.password,
       'password typed as a name': typed.username,
