@@ -158,11 +158,10 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
   };
 }
 
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-
-/** src/main.ts as a process of its own, once it listens. */
-async function spawnMain(env: Record<string, string>, log: string[]) {
-  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+/** src/main.ts, or that of another part, as a process of its own, once it listens. */
+export async function spawnMain(env: Record<string, string>, log: string[], main = '../src/main.ts') {
+  const file = fileURLToPath(new URL(main, import.meta.url));
+  const child = spawn(process.execPath, [file], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const close = async () => {
     child.kill('SIGTERM');
