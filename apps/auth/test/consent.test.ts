@@ -156,6 +156,8 @@ suite('consent', () => {
     for (let count = 0; count < 3; count += 1) {
       const refused = await other.open(url('openid items:write', { prompt: 'none' }));
       assert.equal(errorOf(refused), 'consent_required');
+      const asked = await other.open(url('openid items:read', { prompt: 'consent' }));
+      assert.deepEqual(scopesOn(asked).asked, ['items:read', 'openid']);
     }
     assert.equal(await grantRows(), before);
     for (let count = 0; count < 3; count += 1) {

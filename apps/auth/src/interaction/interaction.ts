@@ -10,6 +10,7 @@ import { consentPage } from '../pages/consent.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
+import { formField } from './form-field.ts';
 import { pageForError, sendPage } from './page-for-error.ts';
 import type { RememberedGrants } from './remembered-grants.ts';
 
@@ -56,8 +57,8 @@ export function interactionRouter(deps: InteractionDependencies): Router {
 
   router.post('/:uid', async (req, res) => {
     const interaction = await submittedInteraction(req, res, 'login');
-    const username = field(req, 'username');
-    const password = field(req, 'password');
+    const username = formField(req, 'username');
+    const password = formField(req, 'password');
     let account: Account | undefined;
     try {
       account = await limits.guessPassword(req, username, () => accounts.authenticate(username, password));
@@ -137,7 +138,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
 
   async function submittedInteraction(req: Request, res: Response, prompt?: string): Promise<Interaction> {
     const interaction = await interactionOf(req, res);
-    if (!isCsrfToken(csrfSecret, interaction.uid, field(req, 'csrf'))) {
+    if (!isCsrfToken(csrfSecret, interaction.uid, formField(req, 'csrf'))) {
       throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
     }
     requirePrompt(interaction, prompt);
@@ -145,10 +146,8 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   }
 
   async function signedInAccount({ session }: Interaction): Promise<Account> {
-    // The session that the form was made for may have ended since.
-    const live = session?.uid ? await deps.provider().Session.findByUid(session.uid) : undefined;
-    const account =
-      session && live?.accountId === session.accountId && (await accounts.find(session.accountId));
+    // The library has seen to it that the session is still there.
+    const account = session && (await accounts.find(session.accountId));
     if (!account || account.disabled) throw new errors.SessionNotFound('nobody is signed in');
     return account;
   }
@@ -244,11 +243,4 @@ function scopeList(scope: unknown): string[] {
 // A scope may belong to the account and to an API as well.
 function unique(names: string[]): string[] {
   return [...new Set(names)];
-}
-
-function field({ body }: Request, name: string): string {
-  const value: unknown = body?.[name];
-  if (Array.isArray(value))
-    throw new Problem(400, 'A field of this form was sent twice. Nothing was changed.');
-  return typeof value === 'string' ? value : '';
 }
