@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { createMemoryDenylist } from '@gatehouse/denylist';
 import type { Browser, Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import {
@@ -327,4 +328,27 @@ suite('the account pages', () => {
     assert.equal((await browser.submit(form, fields)).status, 404);
     assert.equal(await signsIn(username, next), false);
   });
+});
+
+test('a password that is changed while the denylist is away is good, and the page does not deny it', async () => {
+  const denylist = createMemoryDenylist();
+  let isAway = false;
+  const append: typeof denylist.append = async (revocations) => {
+    if (isAway) throw new Error('the denylist is away');
+    await denylist.append(revocations);
+  };
+  const auth = await startTestAuth({ denylist: { ...denylist, append } });
+  try {
+    const { username, browser } = await signedInAsNew(auth);
+    const form = await browser.open(`${issuer}/account/password`);
+    isAway = true;
+    const page = await browser.submit(form, { current: password, password: next, again: next });
+    isAway = false;
+    assert.equal(page.status, 503);
+    assert.ok(Number(page.headers.get('retry-after')) > 0);
+    assert.match(page.text, /Your new password may be good already/);
+    assert.equal((await signInToAccount(auth.browser(), username, next)).url, `${issuer}/account`);
+  } finally {
+    await auth.close();
+  }
 });

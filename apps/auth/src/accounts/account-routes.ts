@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Logger, Problem } from '@gatehouse/service-kit';
+import { type Db, type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type RequestHandler, type Response, Router, urlencoded } from 'express';
 import type { Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -39,6 +39,9 @@ const notices: Readonly<Record<string, string>> = {
   password: 'Your password has been changed, and everything else has been signed out.',
   withdrawn: 'The application has no access any more.',
 };
+
+const perhapsChanged =
+  'The fault is on our side. Your new password may be good already: please sign in with it, or else with the old one.';
 
 /**
  * The pages on which people see to their own account. Whoever is not signed in goes to the sign-in page first, and comes
@@ -101,13 +104,17 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
       await audit.record({ ...event, outcome: 'failure' }, req);
       return sendPasswordForm(req, res, { current: 'This is not your current password.' });
     }
-    await access.endAll(accountId, {
-      exceptSession: session.uid,
-      alongside: async (tx) => {
-        await change(tx);
-        await audit.record({ ...event, outcome: 'success' }, req, tx);
-      },
-    });
+    const alongside = async (tx: Db) => {
+      await change(tx);
+      await audit.record({ ...event, outcome: 'success' }, req, tx);
+    };
+    try {
+      await access.endAll(accountId, { exceptSession: session.uid, alongside });
+    } catch (cause) {
+      if (cause instanceof Problem && cause.status < 500) throw cause;
+      // The change may be done, and the denylist alone be missing.
+      throw new Problem(503, perhapsChanged, { cause, headers: { 'Retry-After': '2' } });
+    }
     await session.renew();
     res.redirect(303, '/account?done=password');
   });
