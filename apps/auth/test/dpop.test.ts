@@ -151,6 +151,20 @@ suite('tokens bound to a key', () => {
     for (const { status, body } of answers) if (status !== 200) assert.equal(body.error, 'invalid_grant');
   });
 
+  test('a proof that is dated ahead is remembered for as long as it is taken', async (t) => {
+    const now = Date.now();
+    const dpop = await toToken({ iat: Math.floor(now / 1000) + 290 });
+    const headers = { authorization: `Basic ${btoa(`${reporting.id}:${reporting.secret}`)}`, dpop };
+    const body = new URLSearchParams({ grant_type: 'client_credentials', scope: 'items:read' });
+    const ask = async () => (await auth.send('/token', { method: 'POST', body, headers })).status;
+    assert.equal(await ask(), 200);
+    t.mock.timers.enable({ apis: ['Date'], now });
+    for (const seconds of [200, 310, 580]) {
+      t.mock.timers.setTime(now + seconds * 1000);
+      assert.equal(await ask(), 400, `after ${seconds} s`);
+    }
+  });
+
   test('a client’s own token is bound too, and a bare one stays what it was', async () => {
     const headers = { authorization: `Basic ${btoa(`${reporting.id}:${reporting.secret}`)}` };
     const form = { grant_type: 'client_credentials', scope: 'items:read' };

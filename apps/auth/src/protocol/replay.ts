@@ -7,16 +7,19 @@ export class Replayed extends errors.OIDCProviderError {
   }
 }
 
+// How far ahead of our clock the library lets a proof be dated, which prolongs its life by as much.
+const furthestAheadSeconds = 5 * 60;
+
 /**
- * Leaves it to the store, which throws Replayed, whether something is presented for the first time, where oidc-provider
- * looks first and writes later, and so lets two through that come at once.
+ * Leaves it to the store, which throws Replayed, whether something is presented for the first time: oidc-provider looks
+ * first and writes later, and so lets two through that come at once. It also forgets proofs that are dated ahead too soon.
  */
 export function letTheStoreDetectReplays(provider: Provider): void {
   const { ReplayDetection } = provider;
   const unique = ReplayDetection.unique.bind(ReplayDetection);
-  const isFirst: typeof unique = async (...presented) => {
+  const isFirst: typeof unique = async (issuer, id, expiresAt) => {
     try {
-      return await unique(...presented);
+      return await unique(issuer, id, expiresAt + furthestAheadSeconds);
     } catch (error) {
       if (error instanceof Replayed) return false;
       throw error;
