@@ -57,6 +57,23 @@ test('signs in, calls and revokes on embedded stores, and keeps its key in the d
   assert.match(readFileSync(join(directory, 'encryption-key'), 'utf8'), /^[\w-]{43}$/);
 });
 
+test('takes clients of its own from a file', async (t) => {
+  const directory = dataDirectory(t);
+  const secret = 'a-secret-of-more-than-32-characters-for-tests';
+  const reporter = { client_id: 'reporter', client_name: 'Reporter', client_secret: secret };
+  const client = { ...reporter, grant_types: ['client_credentials'], allowed_scopes: 'items:read' };
+  const file = join(directory, 'clients.json');
+  writeFileSync(file, JSON.stringify([client]));
+  const system = await start({ DATA_DIR: join(directory, 'data'), CLIENTS_FILE: file });
+  t.after(() => system.close());
+  const body = new URLSearchParams({ grant_type: 'client_credentials', scope: 'items:read' });
+  const authorization = `Basic ${btoa(`reporter:${secret}`)}`;
+  const answer = await fetch(`${system.issuer}/token`, { method: 'POST', body, headers: { authorization } });
+  const { access_token } = (await answer.json()) as { access_token: string };
+  const headers = { authorization: `Bearer ${access_token}` };
+  assert.equal((await fetch(`${system.issuer}/items`, { headers })).status, 200);
+});
+
 test('one metrics port tells of every service', async (t) => {
   const metricsPort = await freePort();
   const system = await start({ DATA_DIR: dataDirectory(t), METRICS_PORT: metricsPort });

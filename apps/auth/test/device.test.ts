@@ -210,7 +210,7 @@ suite('device grant', () => {
     const post = (path: string, body: string, headers: Record<string, string> = form) =>
       auth.send(path, { method: 'POST', body, headers });
     assert.equal((await post('/device/authorize', twice)).body.error, 'invalid_request');
-    assert.equal((await post('/device/authorize?client_id=demo-cli&scope=items:read', '')).status, 400);
+    assert.equal((await post('/device/authorize?client_id=demo-cli&scope=items:read', '')).status, 401);
     const json = { 'content-type': 'application/json' };
     assert.equal((await post('/device/authorize', '{"client_id":"demo-cli"}', json)).status, 400);
     const get = await auth.send('/device/authorize?client_id=demo-cli');
