@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { suite, test } from 'node:test';
-import { clientAddressOf, networkOf, noteClientAddress } from '../src/interaction/client-address.ts';
+import { clientAddressOf, networkOf, noteClientAddress } from '../src/client-address.ts';
 
 suite('the address of a client', () => {
   const noted = (remoteAddress: string | undefined, forwardedFor?: string): string => {

@@ -3,10 +3,10 @@ import { type Request, type RequestHandler, Router, urlencoded } from 'express';
 import type { Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { AuditLog } from '../audit/audit-log.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from '../interaction/csrf.ts';
-import { formField } from '../interaction/form-field.ts';
-import { pageForError, sendPage } from '../interaction/page-for-error.ts';
 import type { Limits } from '../limits/limits.ts';
+import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
+import { formField } from '../pages/form-field.ts';
+import { pageForError, sendPage } from '../pages/page-for-error.ts';
 import {
   type RegistrationField,
   registeredPage,

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Db, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { sql } from 'drizzle-orm';
 import { Counter } from 'prom-client';
-import { clientAddressOf, networkOf } from '../interaction/client-address.ts';
+import { clientAddressOf, networkOf } from '../client-address.ts';
 import { repeat } from '../repeat.ts';
 import { auditEvents } from '../schema.ts';
 import { createFailureBound } from './failure-bound.ts';

@@ -3,7 +3,7 @@ import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
 import { momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from '../interaction/csrf.ts';
+import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
 import type { FederatedAccount } from './federated-accounts.ts';
 import {
   type FederatedIdentity,

@@ -6,10 +6,8 @@ import {
   type KoaContextWithOIDC,
   Provider,
 } from 'oidc-provider';
-import { clientAddressOf, networkOf } from '../interaction/client-address.ts';
-import { isFromOwnPage } from '../interaction/csrf.ts';
+import { clientAddressOf, networkOf } from '../client-address.ts';
 import { codeConfirmPage, codeInputPage, deviceConnectedPage, TooManyGuesses } from '../pages/device.ts';
-import { renderError } from '../pages/error.ts';
 import { lifetimes } from '../protocol/scopes.ts';
 import { orUnavailable } from '../protocol/unavailable.ts';
 import { type DeviceCodes, pollIntervalSeconds } from './device-codes.ts';
@@ -28,15 +26,10 @@ export const deviceFlow = {
 
 /**
  * Adds what oidc-provider's device grant lacks: the interval and slow_down (RFC 8628, sections 3.2 and 3.5), and a page
- * that needs no script and refuses the forms of other sites.
+ * that needs no script.
  */
 export function paceDeviceGrant(provider: Provider, deviceCodes: DeviceCodes): void {
   provider.use(async (ctx: KoaContextWithOIDC, next: () => Promise<void>) => {
-    if (ctx.path === '/device' && ctx.method === 'POST' && !isFromOwnPage(ctx.headers, provider.issuer)) {
-      ctx.status = 403;
-      renderError(ctx, { error: 'access_denied', error_description: 'this form was sent by another site' });
-      return;
-    }
     if (ctx.path === '/device' && ctx.method !== 'POST') {
       // The library would post a code from the address by a script; here it only fills in the form.
       const { user_code: userCode } = ctx.query;

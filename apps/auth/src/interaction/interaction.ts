@@ -7,11 +7,11 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
 import { LimitExceeded, type Limits } from '../limits/limits.ts';
 import { consentPage } from '../pages/consent.ts';
+import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
+import { formField } from '../pages/form-field.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from './csrf.ts';
-import { formField } from './form-field.ts';
-import { pageForError, sendPage } from './page-for-error.ts';
+import { pageForError, sendPage } from '../pages/page-for-error.ts';
 import type { RememberedGrants } from './remembered-grants.ts';
 
 interface InteractionDependencies {

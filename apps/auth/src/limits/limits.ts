@@ -3,7 +3,7 @@ import { type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/serv
 import type { Redis } from 'ioredis';
 import { Counter } from 'prom-client';
 import { normalizeUsername } from '../accounts/accounts.ts';
-import { clientAddressOf, networkOf } from '../interaction/client-address.ts';
+import { clientAddressOf, networkOf } from '../client-address.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { type Counted, createCounts } from './counts.ts';
 import { oneAtATime } from './one-at-a-time.ts';

@@ -1,7 +1,7 @@
 import { Problem } from '@gatehouse/service-kit';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
-import { noteClientAddress } from '../interaction/client-address.ts';
+import { noteClientAddress } from '../client-address.ts';
 
 /**
  * Makes every address that the server tells start with the issuer: what a client or a proxy says about host and

@@ -8,6 +8,7 @@ import { deviceGrant, isClientSecret } from '../clients/clients.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { letTheStoreEndSessions } from './ended-sessions.ts';
 import { replaceLogoutForms } from './logout-forms.ts';
+import { refuseForeignForms } from './own-forms.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { letTheStoreDetectReplays } from './replay.ts';
 import { apiAudience, apiScopes } from './scopes.ts';
@@ -29,6 +30,7 @@ export function mendProvider(provider: Provider, { logger, audit, sessions }: Me
   provider.use(announceApiScopes);
   provider.use(answerWhileUnavailable);
   provider.use(recordAnswers(audit));
+  provider.use(refuseForeignForms(provider.issuer));
   provider.use(replaceLogoutForms);
   logRefusals(provider, logger);
 }

@@ -1,9 +1,9 @@
 import { isDatabaseUnavailable, type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import type { ErrorRequestHandler, Response } from 'express';
 import { errors } from 'oidc-provider';
-import { errorPage } from '../pages/error.ts';
-import type { Html } from '../pages/html.ts';
-import { pageHeaders } from '../pages/layout.ts';
+import { errorPage } from './error.ts';
+import type { Html } from './html.ts';
+import { pageHeaders } from './layout.ts';
 
 /** Sends a page with the headers that every page carries. */
 export function sendPage(res: Response, status: number, page: Html, redirectUri?: unknown): void {
