@@ -7,7 +7,7 @@ import { accountPages } from '../clients/clients.ts';
 import type { ConsentStore } from '../interaction/consents.ts';
 import type { Limits } from '../limits/limits.ts';
 import { accountPage, applicationsPage, passwordPage, signOutEverywherePage } from '../pages/account.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
+import { csrfToken, refuseCrossSite, requireCsrfToken } from '../pages/csrf.ts';
 import { errorPage } from '../pages/error.ts';
 import { formField } from '../pages/form-field.ts';
 import { pageForError, sendPage } from '../pages/page-for-error.ts';
@@ -62,15 +62,13 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
     const session = await browserSession(deps.provider(), req, res);
     const account = session.accountId === undefined ? undefined : await accounts.find(session.accountId);
     if (account === undefined || account.disabled) return res.redirect(303, signInHref(deps.issuer));
-    signedIn.set(req, { account, session, csrfToken: csrfToken(csrfSecret, `account ${session.uid}`) });
+    signedIn.set(req, { account, session, csrfToken: csrfToken(csrfSecret, csrfPurpose(session)) });
     next();
   });
 
   router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '64kb' }));
   router.post('/{*path}', (req, _res, next) => {
-    if (!isCsrfToken(csrfSecret, `account ${here(req).session.uid}`, formField(req, 'csrf'))) {
-      throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
-    }
+    requireCsrfToken(csrfSecret, csrfPurpose(here(req).session), req);
     next();
   });
 
@@ -201,6 +199,10 @@ function signInHref(issuer: string): string {
     code_challenge_method: 'S256',
   }).toString();
   return url.href;
+}
+
+function csrfPurpose({ uid }: BrowserSession): string {
+  return `account ${uid}`;
 }
 
 function noticeOf({ query: { done } }: Request): string | undefined {

@@ -4,7 +4,7 @@ import type { Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Limits } from '../limits/limits.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
+import { csrfToken, refuseCrossSite, requireCsrfToken } from '../pages/csrf.ts';
 import { formField } from '../pages/form-field.ts';
 import { pageForError, sendPage } from '../pages/page-for-error.ts';
 import {
@@ -60,9 +60,7 @@ export function registerRouter(deps: RegisterDependencies): RequestHandler {
   pages.post(path, refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '64kb' }));
   pages.post(path, async (req, res) => {
     const mark = browserMark(deps.provider(), req, res, path);
-    if (!isCsrfToken(csrfSecret, `register ${mark}`, formField(req, 'csrf'))) {
-      throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
-    }
+    requireCsrfToken(csrfSecret, `register ${mark}`, req);
     const typed = Object.fromEntries(registrationFields.map((name) => [name, formField(req, name)]));
     const { again, ...values } = typed;
     // An empty field is one that was left out.

@@ -7,7 +7,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { type FederationSignIn, federationLink, federationRoutes } from '../federation/federation-routes.ts';
 import { LimitExceeded, type Limits } from '../limits/limits.ts';
 import { consentPage } from '../pages/consent.ts';
-import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
+import { csrfToken, refuseCrossSite, requireCsrfToken } from '../pages/csrf.ts';
 import { formField } from '../pages/form-field.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
@@ -138,9 +138,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
 
   async function submittedInteraction(req: Request, res: Response, prompt?: string): Promise<Interaction> {
     const interaction = await interactionOf(req, res);
-    if (!isCsrfToken(csrfSecret, interaction.uid, formField(req, 'csrf'))) {
-      throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
-    }
+    requireCsrfToken(csrfSecret, interaction.uid, req);
     requirePrompt(interaction, prompt);
     return interaction;
   }
@@ -152,16 +150,13 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     return account;
   }
 
-  // The library has seen to it that the grant is this account's and this client's.
-  async function earlierGrant({ grantId }: Interaction) {
-    return grantId === undefined ? undefined : deps.provider().Grant.find(grantId);
-  }
-
   /** What the account is asked to allow, and what it has allowed before. */
   async function question(interaction: Interaction, { id: accountId }: Account) {
     const clientId = clientOf(interaction);
     const { Grant } = deps.provider();
-    const grant = (await earlierGrant(interaction)) ?? new Grant({ accountId, clientId });
+    // The library has seen to it that the grant is this account's and this client's.
+    const earlier = interaction.grantId === undefined ? undefined : await Grant.find(interaction.grantId);
+    const grant = earlier ?? new Grant({ accountId, clientId });
     const granted = unique([
       ...[grant.getOIDCScope(), ...Object.values(grant.resources ?? {})].flatMap(scopeList),
       ...(await deps.grants.find(accountId, clientId)),

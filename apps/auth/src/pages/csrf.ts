@@ -1,18 +1,28 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Problem } from '@gatehouse/service-kit';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
+import { formField } from './form-field.ts';
 
-/** The token that only a form of this interaction can carry: it is bound to the interaction and useless in another. */
-export function csrfToken(secret: string | Uint8Array, interactionUid: string): string {
-  return createHmac('sha256', secret).update(`interaction:${interactionUid}`).digest('base64url');
+/**
+ * The token that only a form of ours can carry.
+ * @param purpose the form and whose it is: an interaction, a session, a browser; the token is good for nothing else
+ */
+export function csrfToken(secret: string | Uint8Array, purpose: string): string {
+  return createHmac('sha256', secret).update(`interaction:${purpose}`).digest('base64url');
 }
 
-/** Whether a form's token is the one of this interaction, compared in constant time. */
-export function isCsrfToken(secret: string | Uint8Array, interactionUid: string, token: unknown): boolean {
-  const expected = Buffer.from(csrfToken(secret, interactionUid));
+/** Whether this is the token for `purpose`, compared in constant time. */
+export function isCsrfToken(secret: string | Uint8Array, purpose: string, token: unknown): boolean {
+  const expected = Buffer.from(csrfToken(secret, purpose));
   const given = Buffer.from(typeof token === 'string' ? token : '');
   return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+/** @throws Problem 403 unless the form in the request has the token for `purpose` */
+export function requireCsrfToken(secret: string | Uint8Array, purpose: string, req: Request): void {
+  if (isCsrfToken(secret, purpose, formField(req, 'csrf'))) return;
+  throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
 }
 
 /**
