@@ -76,12 +76,44 @@ suite('authorization endpoint', () => {
       { redirect_uri: 'http://localhost:9999/Callback' },
       { redirect_uri: 'http://localhost:9999/callback/../callback' },
       { redirect_uri: 'https://localhost:9999/callback' },
+      { redirect_uri: 'http://localhost:9998/callback' },
+      { redirect_uri: 'http://localhost/callback' },
+      { redirect_uri: 'http://127.0.0.1:9998/callback' },
+      { redirect_uri: 'http://LOCALHOST:9999/callback' },
+      { redirect_uri: 'http://localhost.:9999/callback' },
+      { redirect_uri: 'http://localhost:9999.evil.example/callback' },
+      { redirect_uri: 'http://localhost:9999/%63allback' },
+      { redirect_uri: 'http://localhost:9999/%2e%2e/callback' },
+      { redirect_uri: 'http://localhost:9999/callback%2f..%2fother' },
+      { redirect_uri: 'http://localhost:9999/callback/..;/other' },
+      { redirect_uri: 'http://localhost:9999/callback%00' },
+      { redirect_uri: 'http://localhost:9999/callback%0d%0aLocation:%20http://evil.example' },
+      { redirect_uri: 'http://localhost:9999\\@evil.example/callback' },
+      { redirect_uri: 'http:///localhost:9999/callback' },
+      { redirect_uri: '//localhost:9999/callback' },
+      { redirect_uri: '/callback' },
+      { redirect_uri: ` ${callback}` },
+      { redirect_uri: 'javascript:alert(1)' },
     ];
     for (const changes of variants) {
       const page = await auth.browser().open(authorizeUrl(changes));
       assert.equal(page.status, 400, JSON.stringify(changes));
       assert.equal(page.redirect, undefined);
       assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    }
+  });
+
+  test('A03 A14 a client or a redirect address that is there twice leads to a page, whichever is the right one', async () => {
+    for (const [name, value] of [
+      ['redirect_uri', callback],
+      ['redirect_uri', 'https://evil.example/'],
+      ['client_id', demoWeb.id],
+      ['client_id', explorer.id],
+    ] as const) {
+      const url = `${authorizeUrl()}&${new URLSearchParams({ [name]: value })}`;
+      const { status, redirect, headers } = await auth.browser().open(url);
+      assert.deepEqual([status, redirect], [400, undefined], `${name} ${value}`);
+      assert.match(headers.get('content-type') ?? '', /^text\/html/);
     }
   });
 

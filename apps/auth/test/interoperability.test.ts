@@ -121,6 +121,27 @@ suite('every flow by oauth4webapi', () => {
     }
   });
 
+  test('A11 a code of somebody else, put into the answer that a client waits for, gets it nothing', async () => {
+    const [attacker, victim] = [await newRequest(web), await newRequest(web)];
+    const stolen = await signIn(auth.browser(), authorizationUrl(attacker.parameters), 'bob');
+    assert.throws(() => oauth.validateAuthResponse(as, web, stolen, victim.checks.state));
+    stolen.searchParams.set('state', victim.checks.state);
+    const code = oauth.validateAuthResponse(as, web, stolen, victim.checks.state);
+    const redeem = (verifier: string) =>
+      oauth.authorizationCodeGrantRequest(as, web, webSecret, code, callback, verifier, options);
+    const expected = { expectedNonce: victim.checks.nonce, requireIdToken: true };
+    const refused = oauth.processAuthorizationCodeResponse(
+      as,
+      web,
+      await redeem(victim.checks.verifier),
+      expected,
+    );
+    await assert.rejects(refused, { error: 'invalid_grant' });
+    // And if it knew the verifier, by its nonce.
+    const answer = await redeem(attacker.checks.verifier);
+    await assert.rejects(oauth.processAuthorizationCodeResponse(as, web, answer, expected), /nonce/);
+  });
+
   test('client credentials', async () => {
     const client = { client_id: reporting.id };
     const secret = oauth.ClientSecretBasic(reporting.secret);

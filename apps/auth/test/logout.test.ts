@@ -85,6 +85,36 @@ suite('signing out', () => {
     }
   });
 
+  test('A40 a form without the token of its own session, with that of another, or of another site signs nobody out', async () => {
+    const [browser, other] = [auth.browser(), auth.browser()];
+    const { refreshToken } = await auth.signedIn('alice', browser);
+    await auth.signedIn('bob', other);
+    const page = await browser.open(`${issuer}/logout`);
+    const foreign = (await other.open(`${issuer}/logout`)).forms[0]?.fields.xsrf ?? '';
+    const send = (fields: Record<string, string>, headers: Record<string, string> = {}) =>
+      browser.submit(page, fields, { button: 'Sign out', headers });
+    for (const headers of [
+      { origin: 'https://evil.example' },
+      { origin: 'null', 'sec-fetch-site': 'cross-site' },
+      { origin: issuer, 'sec-fetch-site': 'cross-site' },
+      { origin: 'null', 'sec-fetch-site': 'same-site' },
+    ]) {
+      const { status, text } = await send({}, headers);
+      assert.deepEqual([status, /<h1>/.test(text)], [403, true], JSON.stringify(headers));
+    }
+    assert.equal((await auth.refresh(refreshToken)).status, 200);
+    const own = { origin: 'null', 'sec-fetch-site': 'same-origin' };
+    assert.match((await send({}, own)).text, /<h1>Signed out/);
+
+    const next = auth.browser();
+    const again = await auth.signedIn('alice', next);
+    for (const xsrf of ['', 'x', foreign]) {
+      const asked = await next.open(`${issuer}/logout`);
+      assert.equal((await next.submit(asked, { xsrf }, { button: 'Sign out' })).status, 400, xsrf);
+    }
+    assert.equal((await auth.refresh(again.refreshToken)).status, 200);
+  });
+
   test('a sign-in with another account signs the first one out, on a page that needs no script', async () => {
     const browser = auth.browser();
     const { refreshToken } = await auth.signedIn('alice', browser);

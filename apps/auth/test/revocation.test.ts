@@ -16,6 +16,7 @@ import {
   reporting,
   startTestAuth,
   type TestAuth,
+  users,
 } from './start-test-auth.ts';
 
 suite('revocation and introspection', () => {
@@ -170,6 +171,21 @@ suite('revocation and introspection', () => {
     }
     assert.deepEqual((await auth.post('/introspect', { token: refreshToken }, orders)).body, nothing);
     assert.deepEqual((await auth.post('/introspect', { token: 'junk' }, demoWeb)).body, nothing);
+  });
+
+  test('A28 a service learns nothing of a token that is meant for another service', async () => {
+    const form = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: (await auth.signedIn()).accessToken,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      audience: 'urn:gatehouse:items',
+      scope: 'items:read',
+    };
+    const token = (await auth.token(form, orders)).body.access_token;
+    assert.equal(await auth.isActive(token, orders), true);
+    for (const client of [users, demoWeb, reporting]) {
+      assert.deepEqual((await auth.post('/introspect', { token }, client)).body, { active: false });
+    }
   });
 
   test('J10 J25 what our key signed is an access token only with its type, and in one spelling', async () => {

@@ -124,9 +124,21 @@ suite('token endpoint', () => {
     }
   });
 
-  test('A17 no answer of it is stored anywhere', async () => {
-    for (const client of [reporting, { ...reporting, secret: 'wrong' }]) {
-      const { headers } = await auth.token(clientCredentials, client);
+  test('A17 no answer with a token, or about one, is stored anywhere', async () => {
+    const { accessToken } = await auth.signedIn();
+    const answers = [
+      await auth.token(clientCredentials, reporting),
+      await auth.token(clientCredentials, { ...reporting, secret: 'wrong' }),
+      await auth.post('/introspect', { token: accessToken }, demoWeb),
+      await auth.post('/introspect', { token: 'junk' }, demoWeb),
+      await auth.userinfo(accessToken),
+      await auth.userinfo('junk'),
+    ];
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 401, 200, 200, 200, 401],
+    );
+    for (const { headers } of answers) {
       assert.equal(headers.get('cache-control'), 'no-store');
       assert.match(headers.get('content-type') ?? '', /^application\/json/);
     }
