@@ -1,17 +1,22 @@
-import { type Logger, Problem } from '@gatehouse/service-kit';
+import { type Db, type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
 import { momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
-import type { FederatedAccount } from './federated-accounts.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { accountOfIdentity, type FederatedAccount } from './federated-accounts.ts';
 import {
+  createFederation,
   type FederatedIdentity,
   type Federation,
   FederationError,
   type FederationFault,
+  federationCallback,
   interactionOfState,
 } from './federation.ts';
+import { createFederationAttempts } from './federation-attempts.ts';
+import type { FederationSettings } from './federation-settings.ts';
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
@@ -19,6 +24,28 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 export interface FederationSignIn {
   federation: Federation;
   accountOf: (identity: FederatedIdentity) => Promise<FederatedAccount>;
+}
+
+/** Sign-in at the provider of `settings`. */
+export function createFederationSignIn({
+  settings,
+  issuer,
+  db,
+  vault,
+  logger,
+}: {
+  settings: FederationSettings;
+  issuer: string;
+  db: Db;
+  vault: Vault;
+  logger: Logger;
+}): FederationSignIn {
+  const attempts = createFederationAttempts(db, vault);
+  const redirectUri = issuer + federationCallback;
+  return {
+    federation: createFederation({ settings, attempts, redirectUri, logger }),
+    accountOf: (identity) => accountOfIdentity(db, identity),
+  };
 }
 
 interface FederationRoutesDependencies extends FederationSignIn {

@@ -27,7 +27,7 @@ import { allowedScopes, requireScopes } from './requested-scopes.ts';
 import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
 import { orUnavailable } from './unavailable.ts';
 
-interface ProviderDependencies {
+export interface ProviderDependencies {
   issuer: string;
   adapter: AdapterFactory;
   signingKeys: readonly JWK[];
