@@ -1,5 +1,5 @@
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
-import { createRedisClient } from '@gatehouse/redis';
+import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import {
   createHealth,
   createLogger,
@@ -104,8 +104,6 @@ export function createAuthApp(deps: AuthDependencies): Express {
 /** What the authorization server may share with services in the same process. */
 export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: DenylistWriter }>;
 
-const redisDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy: () => 200 };
-
 /** Opens what the configuration names, serves the app, and keeps the denylist complete until `close`. */
 export async function startAuth(
   config: AuthConfig,
@@ -150,7 +148,7 @@ export async function startAuth(
   opening.defer(() => keys.close());
 
   const redis =
-    config.REDIS_URL === undefined ? undefined : createRedisClient(config.REDIS_URL, redisDeadlines);
+    config.REDIS_URL === undefined ? undefined : createRedisClient(config.REDIS_URL, requestDeadlines);
   opening.defer(() => redis?.disconnect());
   const limits = createLimits({ redis, vault, logger, metrics });
 

@@ -1,4 +1,4 @@
-import { createRedisClient } from '@gatehouse/redis';
+import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 
 /** How long an id is remembered: longer than any replica, its clock five seconds off, takes the proof. */
 export const proofIdLifetimeMs = 80_000;
@@ -24,11 +24,7 @@ export class ProofIdsUnavailable extends Error {
  * @param verifier whose ids: a gateway and the service behind it both see the same proof, and each takes it once
  */
 export function createRedisProofIds({ url, verifier }: { url: string; verifier: string }): ProofIds {
-  const redis = createRedisClient(url, {
-    commandTimeout: 150,
-    socketTimeout: 1000,
-    retryStrategy: () => 200,
-  });
+  const redis = createRedisClient(url, requestDeadlines);
   return {
     async add(id) {
       try {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisClient } from '@gatehouse/redis';
+import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import type { ChainableCommander } from 'ioredis';
 import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
 import { encode, logKeys } from './redis-log.ts';
@@ -34,11 +34,7 @@ export function createRedisDenylistWriter({
   windowSeconds = 3600,
 }: RedisDenylistWriterOptions): DenylistWriter {
   const { stream, marker, replay } = logKeys(name);
-  const redis = createRedisClient(url, {
-    commandTimeout: 150,
-    socketTimeout: 1000,
-    retryStrategy: () => 200,
-  });
+  const redis = createRedisClient(url, requestDeadlines);
   let replayId: unknown = '';
   // A Redis that was away can come back with the marker and without the newest entries: it is complete only as far as
   // this connection has made it so.

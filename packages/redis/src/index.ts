@@ -1,1 +1,1 @@
-export { createRedisClient } from './redis-client.ts';
+export { createRedisClient, requestDeadlines } from './redis-client.ts';

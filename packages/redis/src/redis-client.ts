@@ -1,8 +1,11 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
+/** For what a request waits for: an answer or a failure within 150 ms, and a new connection every 200 ms. */
+export const requestDeadlines = { commandTimeout: 150, socketTimeout: 1000, retryStrategy: () => 200 };
+
 /**
  * A client that never queues and never sends a command twice: what cannot be done now fails now.
- * @param options besides, or instead of, ours: above all `commandTimeout` and `retryStrategy`
+ * @param options besides, or instead of, ours: above all its deadlines, such as `requestDeadlines`
  */
 export function createRedisClient(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
   const redis = new Redis(url, {
