@@ -30,9 +30,8 @@ export const accounts = schema.table(
     disabledAt: moment('disabled_at'),
     // Epoch seconds: what was issued before is revoked.
     tokensNotBefore: bigint('tokens_not_before', { mode: 'number' }).notNull().default(0),
-    // Epoch seconds: whoever signed in before is signed out, but for the one session that was kept then.
+    // Epoch seconds: whoever signed in before is signed out.
     sessionsNotBefore: bigint('sessions_not_before', { mode: 'number' }).notNull().default(0),
-    keptSession: text('kept_session'),
     // Cursors of lists carry milliseconds, so the column must not keep more.
     createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
   },

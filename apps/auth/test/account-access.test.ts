@@ -84,7 +84,7 @@ suite('the end of access', () => {
     assert.equal((await thief.submit(question, {}, { button: 'Allow' })).status, 400);
   });
 
-  test('what has ended is not stored again, under whatever name', async (t) => {
+  test('V7.2.4 V7.4.3 what has ended is not stored again, under whatever name', async (t) => {
     const vault = createVault(encryptionKey);
     const { db, denylist } = auth;
     const revocations = createRevocations({ db, denylist, logger });
@@ -120,13 +120,16 @@ suite('the end of access', () => {
     await store.upsert('kept', kept, 60);
     await store.upsert('lost', lost, 60);
     const notBefore = await sessionsNotBefore();
-    await access.endAll(bob.id, { exceptSession: 'kept' });
+    const since = await access.endAll(bob.id);
     await assert.rejects(store.upsert('lost', lost, 60), { error: 'login_required' });
-    await store.upsert('kept renamed', kept, 60);
+    await store.upsert('kept renamed', { ...kept, since }, 60);
+    // The name that somebody may have copied, in a request that had read it before.
+    await assert.rejects(store.upsert('kept', kept, 60), { error: 'login_required' });
+    assert.equal(await store.find('kept'), undefined);
     const row = { model: 'Grant', idHash: 'late', payload: '' };
     await assert.rejects(sessions.storeGrant(row, bob.id, notBefore), { error: 'invalid_grant' });
     await access.endAll(bob.id);
-    await assert.rejects(store.upsert('kept', kept, 60), { error: 'login_required' });
+    await assert.rejects(store.upsert('kept renamed', { ...kept, since }, 60), { error: 'login_required' });
     await store.upsert('new', await session('new'), 60);
   });
 
@@ -225,16 +228,38 @@ suite('the end of access through two processes', needed, () => {
       const [account] = await tx.select().from(accounts).where(isThis).for('update');
       answer = request();
       const waiting = () =>
-        database.db.$count(sql`pg_stat_activity`, sql`wait_event_type = 'Lock' and query like '%for share%'`);
+        database.db.$count(
+          sql`pg_stat_activity`,
+          sql`wait_event_type = 'Lock' and query like '%for no key update%'`,
+        );
       for (let tries = 0; (await waiting()) === 0; tries += 1) {
         assert.ok(tries < 500, 'the request does not wait for the account');
         await delay(10);
       }
       const sessionsNotBefore = Math.max(Math.ceil(Date.now() / 1000), account?.sessionsNotBefore ?? 0) + 1;
-      await tx.update(accounts).set({ sessionsNotBefore, keptSession: null }).where(isThis);
+      await tx.update(accounts).set({ sessionsNotBefore }).where(isThis);
     });
     return answer as Promise<Result>;
   }
+
+  test('R16 V7.4.2 no number of requests of an account keeps it from being signed out', async () => {
+    const [one, other] = servers;
+    const browser = one.browser();
+    await one.signedIn('bob', browser);
+    const cookie = cookieOf(browser);
+    const page = await browser.open(`${issuer}/account/sign-out-everywhere`);
+    let isOut = false;
+    const pester = async (server: TestAuth) => {
+      while (!isOut) await ask(server, cookie);
+    };
+    const pestering = Array.from({ length: 24 }, (_, n) => pester(n % 2 === 0 ? one : other));
+    const { status } = await browser.submit(page, {}, { button: 'Sign out everywhere', follow: false });
+    isOut = true;
+    await Promise.all(pestering);
+    assert.equal(status, 303);
+    const { headers } = await ask(other, cookie);
+    assert.equal(answerOf(headers.get('location')).get('error'), 'login_required');
+  });
 
   test('R16 a request that has read its session before it is ended gives no code', async () => {
     const [one] = servers;

@@ -16,9 +16,9 @@ interface Alongside {
 export interface AccountAccess {
   /**
    * Ends every session, grant, refresh token and access token of an account.
-   * @param options.exceptSession the uid of a session that stays, though what it gave to clients ends too
+   * @returns from when on a sign-in counts, in epoch seconds
    */
-  endAll(accountId: string, options?: Alongside & { exceptSession?: string }): Promise<void>;
+  endAll(accountId: string, options?: Alongside): Promise<number>;
   /** Refuses every access token that an account has now; its sessions and refresh tokens go on and get new ones. */
   endAccessTokens(accountId: string, options?: Alongside): Promise<void>;
   /** Ends every grant that an account has given to a client, with its tokens. */
@@ -49,21 +49,23 @@ export function createAccountAccess({
     accountId: string,
     alongside: Alongside['alongside'],
     work: (tx: Db, notBefore: number) => Promise<readonly string[]> = async () => [],
-  ): Promise<void> {
+  ): Promise<number> {
     const isThis = eq(accounts.id, accountId);
     const [known] = await db.select().from(accounts).where(isThis);
     // Each end of access is dated after the one before, so many in a row take their time; but none waits for a crowd.
     const msTooFar = (known?.tokensNotBefore ?? 0) * 1000 - furthestAheadMs - Date.now();
     if (msTooFar > 0) await delay(Math.min(msTooFar, 1_000));
+    let notBefore = 0;
     await revocations.revokeAll(async (tx) => {
       await alongside?.(tx);
       const [account] = await tx.select().from(accounts).where(isThis).for('update');
       // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
-      const notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
+      notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
       await tx.update(accounts).set({ tokensNotBefore: notBefore }).where(isThis);
       const gids = await work(tx, notBefore);
       return [{ sub: accountId, notBefore }, ...gids.map((gid) => ({ gid }))];
     });
+    return notBefore;
   }
 
   async function deleteGrants(tx: Db, condition: SQL | undefined): Promise<string[]> {
@@ -84,14 +86,16 @@ export function createAccountAccess({
   }
 
   return {
-    endAll: (accountId, { exceptSession, alongside } = {}) =>
+    endAll: (accountId, { alongside } = {}) =>
       endTokens(accountId, alongside, async (tx, notBefore) => {
-        await sessions.endAll(tx, accountId, { except: exceptSession, notBefore });
+        await sessions.endAll(tx, accountId, notBefore);
         // Each by its id as well: a request that has read its grant before may yet sign a token, however late.
         return deleteGrants(tx, ofAccount(accountId));
       }),
 
-    endAccessTokens: (accountId, { alongside } = {}) => endTokens(accountId, alongside),
+    async endAccessTokens(accountId, { alongside } = {}) {
+      await endTokens(accountId, alongside);
+    },
 
     async endGrantsOf(accountId, clientId) {
       const ofClient = eq(records.clientHash, vault.hash(clientId, 'client'));

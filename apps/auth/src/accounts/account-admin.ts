@@ -84,9 +84,9 @@ export function createAccountAdmin({
       return toPage(rows.map(toAccount), limit);
     },
 
-    disable: (act) => {
+    async disable(act) {
       const alongside = changing(act, 'account-disable', { disabledAt: new Date() });
-      return access.endAll(act.accountId, { alongside });
+      await access.endAll(act.accountId, { alongside });
     },
 
     enable: (act) => db.transaction(changing(act, 'account-enable', { disabledAt: null })),
@@ -96,6 +96,8 @@ export function createAccountAdmin({
       return access.endAccessTokens(act.accountId, { alongside });
     },
 
-    signOut: (act) => access.endAll(act.accountId, { alongside: changing(act, 'admin-sign-out') }),
+    async signOut(act) {
+      await access.endAll(act.accountId, { alongside: changing(act, 'admin-sign-out') });
+    },
   };
 }

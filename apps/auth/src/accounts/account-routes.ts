@@ -106,14 +106,15 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
       await change(tx);
       await audit.record({ ...event, outcome: 'success' }, req, tx);
     };
+    let since: number;
     try {
-      await access.endAll(accountId, { exceptSession: session.uid, alongside });
+      since = await access.endAll(accountId, { alongside });
     } catch (cause) {
       if (cause instanceof Problem && cause.status < 500) throw cause;
       // The change may be done, and the denylist alone be missing.
       throw new Problem(503, perhapsChanged, { cause, headers: { 'Retry-After': '2' } });
     }
-    await session.renew();
+    await session.renew(since);
     res.redirect(303, '/account?done=password');
   });
 

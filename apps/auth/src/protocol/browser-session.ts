@@ -8,8 +8,12 @@ export interface BrowserSession {
   uid: string;
   /** Undefined when nobody is signed in. */
   accountId: string | undefined;
-  /** Gives the session a new name, so that whoever had copied the cookie has nothing. */
-  renew(): Promise<void>;
+  /**
+   * Begins the session anew under another name, when all sessions of its account have ended: whoever had copied the
+   * cookie has nothing.
+   * @param since from when on a sign-in counts, in epoch seconds
+   */
+  renew(since: number): Promise<void>;
 }
 
 /** Reads the session; changes nothing. */
@@ -23,8 +27,10 @@ export async function browserSession(
   return {
     uid: session.uid,
     accountId: session.accountId,
-    async renew() {
+    async renew(since) {
       session.resetIdentifier();
+      // Its clients have been told that it is over.
+      Object.assign(session, { since, authorizations: {} });
       await session.persist();
       ctx.cookies.set(provider.cookieName('session'), session.jti, {
         signed: true,

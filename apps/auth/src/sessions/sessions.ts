@@ -32,11 +32,7 @@ export interface Sessions {
   /** A client is signed out while the session goes on. */
   leave(ended: EndedSession): Promise<void>;
   /** Ends the sessions of an account, whose row `tx` has locked. */
-  endAll(
-    tx: Db,
-    accountId: string,
-    options: { except: string | undefined; notBefore: number },
-  ): Promise<void>;
+  endAll(tx: Db, accountId: string, notBefore: number): Promise<void>;
 }
 
 /** The session was ended while the request was under way: its client may ask to sign in again. */
@@ -50,8 +46,8 @@ const endedModel = 'EndedSession';
 const batchSize = 500;
 
 /**
- * Whoever stores a session holds its account's row shared, and whoever ends one holds it alone: of two such requests, the
- * later sees what the earlier one did.
+ * Whoever stores a session or ends one holds its account's row alone: of two such requests, the later sees what the earlier
+ * one did. Were it shared among those who store, enough of them would keep everybody who ends sessions waiting for ever.
  */
 export function createSessions({
   db,
@@ -71,7 +67,11 @@ export function createSessions({
     isAllowed: (tx: Db, account: typeof accounts.$inferSelect) => Promise<boolean>,
   ): Promise<boolean> {
     return db.transaction(async (tx) => {
-      const [account] = await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('share');
+      const [account] = await tx
+        .select()
+        .from(accounts)
+        .where(eq(accounts.id, accountId))
+        .for('no key update');
       if (!account || !(await isAllowed(tx, account))) return false;
       await tx
         .insert(records)
@@ -84,8 +84,8 @@ export function createSessions({
   return {
     async store(row, { uid, accountId, since = 0 }) {
       const uidHash = hashUid(uid);
-      const isStored = await storeIf(row, accountId, async (tx, { sessionsNotBefore, keptSession }) => {
-        if (since < sessionsNotBefore && keptSession !== uidHash) return false;
+      const isStored = await storeIf(row, accountId, async (tx, { sessionsNotBefore }) => {
+        if (since < sessionsNotBefore) return false;
         const isEnded = and(eq(records.model, endedModel), eq(records.idHash, uidHash));
         return (await tx.select({ one: sql`1` }).from(records).where(isEnded)).length === 0;
       });
@@ -117,16 +117,11 @@ export function createSessions({
 
     leave: (ended) => deliveries.add(db, [ended]),
 
-    async endAll(tx, accountId, { except, notBefore }) {
-      const kept = except === undefined ? null : hashUid(except);
-      await tx
-        .update(accounts)
-        .set({ sessionsNotBefore: notBefore, keptSession: kept })
-        .where(eq(accounts.id, accountId));
+    async endAll(tx, accountId, notBefore) {
+      await tx.update(accounts).set({ sessionsNotBefore: notBefore }).where(eq(accounts.id, accountId));
       const isEnded = and(
         eq(records.model, 'Session'),
         eq(records.accountHash, vault.hash(accountId, 'account')),
-        kept === null ? undefined : sql`${records.uidHash} is distinct from ${kept}`,
       );
       for (;;) {
         const batch = tx.select({ idHash: records.idHash }).from(records).where(isEnded).limit(batchSize);
