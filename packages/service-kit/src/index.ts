@@ -26,7 +26,7 @@ export { type Guard, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
-export { createMetrics, listenMetrics, type Metrics } from './metrics.ts';
+export { counterIn, createMetrics, listenMetrics, type Metrics } from './metrics.ts';
 export { createOpenApi } from './openapi.ts';
 export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
 export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';

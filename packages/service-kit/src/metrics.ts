@@ -26,14 +26,11 @@ export function createMetrics(service: string, registry = new Registry()): Metri
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers: [registry],
     });
-  const verdicts =
-    (registry.getSingleMetric('auth_verdicts_total') as Counter | undefined) ??
-    new Counter({
-      name: 'auth_verdicts_total',
-      help: 'Decisions of the guard by reason',
-      labelNames: ['service', 'verdict'],
-      registers: [registry],
-    });
+  const verdicts = counterIn(registry, {
+    name: 'auth_verdicts_total',
+    help: 'Decisions of the guard by reason',
+    labelNames: ['service', 'verdict'],
+  });
   return {
     registry,
     observeRequest(method, route, status, seconds) {
@@ -46,6 +43,15 @@ export function createMetrics(service: string, registry = new Registry()): Metri
       verdicts.inc({ service, verdict });
     },
   };
+}
+
+/** The counter of this name, which services that share a registry share too. */
+export function counterIn<Label extends string>(
+  registry: Registry,
+  description: { name: string; help: string; labelNames: readonly Label[] },
+): Counter<Label> {
+  const known = registry.getSingleMetric(description.name) as Counter<Label> | undefined;
+  return known ?? new Counter({ ...description, registers: [registry] });
 }
 
 /** Serves /metrics, with the process's own figures, on a port of its own that is never published. */

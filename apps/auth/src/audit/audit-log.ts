@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { type Db, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
+import { counterIn, type Db, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
 import { sql } from 'drizzle-orm';
-import { Counter } from 'prom-client';
 import { clientAddressOf, networkOf } from '../client-address.ts';
 import { repeat } from '../repeat.ts';
 import { auditEvents } from '../schema.ts';
@@ -81,7 +80,11 @@ export function createAuditLog({
   metrics: Metrics;
   logger: Logger;
 }): AuditLog {
-  const counter = eventCounter(metrics);
+  const counter = counterIn(metrics.registry, {
+    name: 'auth_events_total',
+    help: 'What the audit log records, and failures that it has no room for',
+    labelNames: ['event', 'outcome'],
+  });
   const bound = createFailureBound();
   const rows = createGroupCommit<AuditRow>((batch) => insertAuditEvents(db, batch), {
     mostWaiting: 1000,
@@ -140,17 +143,4 @@ export async function insertAuditEvents(db: Pick<Db, 'execute'>, events: readonl
       event text, outcome text, account_id uuid, actor_id text, client_id text, address text, request_id text,
       detail jsonb
     )`);
-}
-
-function eventCounter({ registry }: Metrics): Counter {
-  const name = 'auth_events_total';
-  return (
-    (registry.getSingleMetric(name) as Counter | undefined) ??
-    new Counter({
-      name,
-      help: 'What the audit log records, and failures that it has no room for',
-      labelNames: ['event', 'outcome'],
-      registers: [registry],
-    })
-  );
 }

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
+import { counterIn, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
 import type { Redis } from 'ioredis';
-import { Counter } from 'prom-client';
 import { normalizeUsername } from '../accounts/accounts.ts';
 import { clientAddressOf, networkOf } from '../client-address.ts';
 import type { Vault } from '../protocol/vault.ts';
@@ -78,7 +77,11 @@ const longestQueue = 50;
 export function createLimits({ redis, vault, logger, metrics }: LimitsDependencies): Limits {
   const counts = createCounts(limits, redis, logger);
   const inTurn = oneAtATime(longestQueue);
-  const refusals = refusalCounter(metrics);
+  const refusals = counterIn(metrics.registry, {
+    name: 'auth_limited_total',
+    help: 'Requests refused by a limit',
+    labelNames: ['limit'],
+  });
 
   // Redis is no place for names: a keyed hash is found again and tells nothing.
   const keyOf = (...parts: string[]) => vault.hash(JSON.stringify(parts), 'limit').slice(0, 22);
@@ -152,12 +155,4 @@ export function createLimits({ redis, vault, logger, metrics }: LimitsDependenci
       }
     },
   };
-}
-
-function refusalCounter({ registry }: Metrics): Counter {
-  const name = 'auth_limited_total';
-  return (
-    (registry.getSingleMetric(name) as Counter | undefined) ??
-    new Counter({ name, help: 'Requests refused by a limit', labelNames: ['limit'], registers: [registry] })
-  );
 }

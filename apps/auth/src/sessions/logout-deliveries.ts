@@ -1,6 +1,5 @@
-import type { Db, Logger, Metrics } from '@gatehouse/service-kit';
+import { counterIn, type Db, type Logger, type Metrics } from '@gatehouse/service-kit';
 import { asc, eq, inArray, sql } from 'drizzle-orm';
-import { Counter } from 'prom-client';
 import type { RegisteredClient } from '../clients/clients.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { type Repeated, repeat } from '../repeat.ts';
@@ -56,7 +55,11 @@ export function createLogoutDeliveries({
   const wanting = new Set(
     clients.filter((client) => client.backchannel_logout_uri).map(({ client_id }) => client_id),
   );
-  const counter = attemptCounter(metrics);
+  const counter = counterIn(metrics.registry, {
+    name: 'auth_logout_deliveries_total',
+    help: 'Attempts to tell a client of a logout, by how they ended',
+    labelNames: ['outcome'],
+  });
   const seconds = (count: number) => sql`now() + ${count} * interval '1 second'`;
 
   /** Rows that nobody else sends for a while, a few of each client. */
@@ -144,16 +147,3 @@ export function createLogoutDeliveries({
 }
 
 const context = (clientId: string) => `logout of ${clientId}`;
-
-function attemptCounter({ registry }: Metrics): Counter {
-  const name = 'auth_logout_deliveries_total';
-  return (
-    (registry.getSingleMetric(name) as Counter | undefined) ??
-    new Counter({
-      name,
-      help: 'Attempts to tell a client of a logout, by how they ended',
-      labelNames: ['outcome'],
-      registers: [registry],
-    })
-  );
-}
