@@ -10,7 +10,7 @@ const ConfigSchema = AuthConfigSchema.pick({
   DATABASE_URL: true,
   ENCRYPTION_KEY: true,
   KEY_PUBLISH_SECONDS: true,
-}).required();
+}).required({ DATABASE_URL: true });
 
 async function run([command, kid, ...rest]: string[]): Promise<void> {
   const isComplete = command === 'remove' ? kid !== undefined : kid === undefined;

@@ -116,6 +116,11 @@ suite('signing keys of two processes, and the command line', needed, () => {
     }
   });
 
+  test('R17 the command needs a database and its key alone', async () => {
+    const { code, lines } = await keys(['list'], { KEY_PUBLISH_SECONDS: '' });
+    assert.equal(code, 0, lines.join('\n'));
+  });
+
   test('the command says what is wrong with what it was told', async () => {
     assert.deepEqual(await keys(['drop']), {
       code: 1,

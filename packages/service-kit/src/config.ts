@@ -48,7 +48,8 @@ export function loadConfig<Schema extends z.ZodObject>(
   const parsed = schema.safeParse(values);
   for (const issue of parsed.error?.issues ?? []) {
     const name = issue.path.join('.');
-    const missing = name in schema.shape && !(name in values);
+    // A rule of our own may refuse a default.
+    const missing = issue.code !== 'custom' && name in schema.shape && !(name in values);
     if (!(missing && faults.some((fault) => fault.startsWith(`${name}_FILE`)))) {
       faults.push(`${name}: ${missing ? 'is required' : issue.message}`);
     }

@@ -66,6 +66,12 @@ test('R40 production refuses demo data and an issuer without TLS', () => {
   });
 });
 
+test('R40 what production refuses of a default is told as that, not as missing', () => {
+  const schema = refineForProduction(ProcessConfigSchema.extend({ DEMO: FlagSchema.default(true) }));
+  const env = { PORT: '1', ISSUER: 'https://example.com', NODE_ENV: 'production' };
+  assert.throws(() => loadConfig(schema, env), { faults: ['DEMO: demo data is refused in production'] });
+});
+
 test('R40 an issuer with a trailing slash or another scheme is refused', () => {
   for (const ISSUER of ['http://localhost:8080/', 'ftp://localhost', 'localhost:8080']) {
     assert.throws(() => loadConfig(ProcessConfigSchema, { PORT: '1', ISSUER }), /ISSUER/);
