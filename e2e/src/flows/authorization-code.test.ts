@@ -77,7 +77,9 @@ test('A46 the sign-in form refuses a wrong password and the disabled carol with 
     const answer = await submitPassword(browser, await browser.open(url.href), username, password);
     assert.equal(answer.redirect, undefined);
     assert.ok('Sign in' in (answer.forms[0]?.buttons ?? {}));
-    const ownParts = [username, answer.forms[0]?.fields.csrf ?? '', new URL(answer.url).pathname];
+    // The page names its interaction in the address of the form and of the registration.
+    const uid = new URL(answer.url).pathname.split('/').at(-1) ?? '';
+    const ownParts = [username, answer.forms[0]?.fields.csrf ?? '', uid];
     texts.push(
       ownParts.reduce((text, part) => text.replaceAll(part, '…'), `${answer.status} ${answer.text}`),
     );
