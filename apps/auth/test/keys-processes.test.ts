@@ -3,10 +3,12 @@ import { execFile } from 'node:child_process';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { createRedisDenylistReader } from '@gatehouse/denylist';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { newToken, startApi } from './key-set-api.ts';
 import { encryptionKey, reporting, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 const needed = { skip: realServer('postgres').skip || realServer('redis').skip };
@@ -80,6 +82,30 @@ suite('signing keys of two processes, and the command line', needed, () => {
     await eventuallySign((kid) => kid !== oldKid);
     assert.equal(new Set(await kidsInUse()).size, 1);
     assert.match((await keys(['list'])).lines.join('\n'), new RegExp(`^${oldKid}  retired `, 'm'));
+  });
+
+  test('R13 R17 J30 a rotation under steady load at both: not one 401, whoever signed, with the old key or the new', async (t) => {
+    const denylist = createRedisDenylistReader({ url: redis.url });
+    t.after(() => denylist.close());
+    await denylist.ready();
+    const api = await startApi(t, servers[0] as TestAuth, denylist);
+    const before = await Promise.all(servers.map(newToken));
+    const oldKid = kidOf(before[0] ?? '');
+    const signed = servers.map(() => ({ old: 0, new: 0 }));
+    const load = Promise.all(
+      servers.map(async (server, index) => {
+        const count = signed[index] as (typeof signed)[number];
+        for (const until = Date.now() + 60_000; count.new < 50 && Date.now() < until; await delay(5)) {
+          const token = await newToken(server);
+          assert.equal(await api.call(token), 200, `just signed by ${kidOf(token)}`);
+          for (const old of before) assert.equal(await api.call(old), 200, 'signed long before');
+          count[kidOf(token) === oldKid ? 'old' : 'new'] += 1;
+        }
+      }),
+    );
+    const [{ code }] = await Promise.all([keys(['rotate']), load]);
+    assert.equal(code, 0);
+    for (const count of signed) assert.ok(count.old > 0 && count.new === 50, JSON.stringify(signed));
   });
 
   test('R14 R17 a key removed on the command line is gone from both', async () => {

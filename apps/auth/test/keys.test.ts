@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
-import { listenApp } from '@gatehouse/test-kit';
 import { like, sql } from 'drizzle-orm';
-import express from 'express';
-import { decodeJwt, decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose';
+import { decodeProtectedHeader } from 'jose';
 import { listKeys, removeKey, rotateKeys } from '../src/keys/keys.ts';
-import { apiAudience } from '../src/protocol/scopes.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { auditEvents } from '../src/schema.ts';
+import { newToken, startApi } from './key-set-api.ts';
 import {
   demoWeb,
   encryptionKey,
-  issuer,
   redemption,
-  reporting,
   signIn,
   startTestAuth,
   type TestAuth,
@@ -178,42 +173,6 @@ async function start(t: TestContext, env: Record<string, string> = {}): Promise<
   const auth = await startTestAuth({ env });
   t.after(() => auth.close());
   return auth;
-}
-
-/** A service behind the middleware that every service uses, which has just been asked for a key that nobody has. */
-async function startApi(t: TestContext, auth: TestAuth) {
-  const keySet = createKeySet({ jwksUri: `${auth.url}/.well-known/jwks.json`, refreshMs: 1000 });
-  t.after(() => keySet.close());
-  await keySet.load();
-  const authenticate = createAuthenticate({
-    issuer,
-    audiences: [apiAudience],
-    keySet,
-    denylist: auth.denylist,
-    dpop: { origin: issuer, proofIds: createMemoryProofIds() },
-  });
-  const app = express()
-    .disable('x-powered-by')
-    .use(authenticate, (_req, res) => void res.json({}));
-  const quiet: express.ErrorRequestHandler = (error, _req, res, _next) =>
-    void res.status(error.status ?? 500).json({});
-  const listening = await listenApp(app.use(quiet));
-  t.after(() => listening.close());
-  const call = async (token: string) =>
-    (await fetch(listening.url, { headers: { authorization: `Bearer ${token}` } })).status;
-  // From now on an unknown key is not looked for in between, as when somebody plays with unknown ones.
-  const { privateKey } = await generateKeyPair('ES256');
-  const unknown = new SignJWT(decodeJwt(await newToken(auth)));
-  const header = { alg: 'ES256', typ: 'at+jwt', kid: 'unknown' };
-  assert.equal(await call(await unknown.setProtectedHeader(header).sign(privateKey)), 401);
-  return { call };
-}
-
-async function newToken(auth: TestAuth): Promise<string> {
-  const form = { grant_type: 'client_credentials', scope: 'items:read' };
-  const { status, body } = await auth.token(form, reporting);
-  assert.equal(status, 200, JSON.stringify(body));
-  return body.access_token;
 }
 
 async function kidsOf(auth: TestAuth): Promise<(string | undefined)[]> {
