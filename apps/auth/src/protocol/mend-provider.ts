@@ -20,7 +20,7 @@ interface MendDependencies {
   sessions: Pick<Sessions, 'end' | 'leave'>;
 }
 
-/** Changes what oidc-provider has no setting for; nothing else in Gatehouse reaches into it. */
+/** Changes what oidc-provider has no setting for, here and in what is called here; nothing else in Gatehouse does. */
 export function mendProvider(provider: Provider, { logger, audit, sessions }: MendDependencies): void {
   adjustClients(provider);
   letTheStoreEndSessions(provider, { sessions, audit });
