@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, inArray, type SQL } from 'drizzle-orm';
-import type { AdapterPayload } from 'oidc-provider';
+import { eq, inArray, type SQL } from 'drizzle-orm';
+import { deleteOwned } from '../protocol/owned-records.ts';
 import type { Vault } from '../protocol/vault.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { accounts, records } from '../schema.ts';
@@ -28,8 +28,6 @@ export interface AccountAccess {
 // Services allow clocks to differ by 5 s.
 const furthestAheadMs = 3_000;
 
-const batchSize = 500;
-
 /** The access of accounts, as the records of oidc-provider and the denylist have it. */
 export function createAccountAccess({
   db,
@@ -42,8 +40,6 @@ export function createAccountAccess({
   revocations: Revocations;
   sessions: Sessions;
 }): AccountAccess {
-  const ofAccount = (accountId: string) => eq(records.accountHash, hashAccount(vault, accountId));
-
   /** What an account was issued until now, and what `work` ends besides. */
   async function endTokens(
     accountId: string,
@@ -68,21 +64,15 @@ export function createAccountAccess({
     return notBefore;
   }
 
-  async function deleteGrants(tx: Db, condition: SQL | undefined): Promise<string[]> {
-    const isMeant = and(eq(records.model, 'Grant'), condition);
+  async function deleteGrants(tx: Db, accountId: string, condition?: SQL): Promise<string[]> {
     const ids: string[] = [];
-    for (;;) {
-      const batch = tx.select({ idHash: records.idHash }).from(records).where(isMeant).limit(batchSize);
-      const grants = await tx
-        .delete(records)
-        .where(and(eq(records.model, 'Grant'), inArray(records.idHash, batch)))
-        .returning();
-      const found = grants.map((grant) => grantId(vault, grant));
+    for await (const grants of deleteOwned(tx, vault, 'Grant', accountId, condition)) {
+      const found = grants.map(({ jti }) => String(jti));
       const hashes = found.map((id) => vault.hash(id, 'grant'));
       await tx.delete(records).where(inArray(records.grantHash, hashes));
       ids.push(...found);
-      if (grants.length < batchSize) return ids;
     }
+    return ids;
   }
 
   return {
@@ -90,7 +80,7 @@ export function createAccountAccess({
       endTokens(accountId, alongside, async (tx, notBefore) => {
         await sessions.endAll(tx, accountId, notBefore);
         // Each by its id as well: a request that has read its grant before may yet sign a token, however late.
-        return deleteGrants(tx, ofAccount(accountId));
+        return deleteGrants(tx, accountId);
       }),
 
     async endAccessTokens(accountId, { alongside } = {}) {
@@ -100,28 +90,9 @@ export function createAccountAccess({
     async endGrantsOf(accountId, clientId) {
       const ofClient = eq(records.clientHash, vault.hash(clientId, 'client'));
       await revocations.revokeAll(async (tx) => {
-        const gids = await deleteGrants(tx, and(ofAccount(accountId), ofClient));
+        const gids = await deleteGrants(tx, accountId, ofClient);
         return gids.map((gid) => ({ gid }));
       });
     },
   };
-}
-
-function grantId(vault: Vault, { idHash, payload }: typeof records.$inferSelect): string {
-  const { jti }: AdapterPayload = JSON.parse(vault.open(payload, `Grant ${idHash}`));
-  return String(jti);
-}
-
-/** The columns that tell whose a session or a grant is. */
-export function ownerHashes(vault: Vault, model: string, { accountId, clientId }: AdapterPayload) {
-  const isGrant = model === 'Grant';
-  const isOwned = isGrant || model === 'Session';
-  return {
-    accountHash: isOwned && accountId ? hashAccount(vault, accountId) : null,
-    clientHash: isGrant && clientId ? vault.hash(clientId, 'client') : null,
-  };
-}
-
-function hashAccount(vault: Vault, accountId: string): string {
-  return vault.hash(accountId, 'account');
 }

@@ -1,13 +1,13 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors, Provider } from 'oidc-provider';
-import { ownerHashes } from '../accounts/account-access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { createExchangedTokens } from '../grants/exchanged-tokens.ts';
 import type { PresentedTokens } from '../revocation/presented-tokens.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { records } from '../schema.ts';
 import type { Sessions, SignedInSession } from '../sessions/sessions.ts';
+import { ownerHashes } from './owned-records.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
 import { Replayed } from './replay.ts';
 import { orUnavailable } from './unavailable.ts';

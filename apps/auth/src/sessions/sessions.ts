@@ -1,6 +1,7 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq, inArray, sql } from 'drizzle-orm';
-import { type AdapterPayload, errors } from 'oidc-provider';
+import { and, eq, sql } from 'drizzle-orm';
+import { errors } from 'oidc-provider';
+import { deleteOwned } from '../protocol/owned-records.ts';
 import { lifetimes } from '../protocol/scopes.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { accounts, records } from '../schema.ts';
@@ -43,7 +44,6 @@ export class SessionEnded extends errors.LoginRequired {
 }
 
 const endedModel = 'EndedSession';
-const batchSize = 500;
 
 /**
  * Whoever stores a session or ends one holds its account's row alone: of two such requests, the later sees what the earlier
@@ -119,24 +119,9 @@ export function createSessions({
 
     async endAll(tx, accountId, notBefore) {
       await tx.update(accounts).set({ sessionsNotBefore: notBefore }).where(eq(accounts.id, accountId));
-      const isEnded = and(
-        eq(records.model, 'Session'),
-        eq(records.accountHash, vault.hash(accountId, 'account')),
-      );
-      for (;;) {
-        const batch = tx.select({ idHash: records.idHash }).from(records).where(isEnded).limit(batchSize);
-        const rows = await tx
-          .delete(records)
-          .where(and(eq(records.model, 'Session'), inArray(records.idHash, batch)))
-          .returning();
-        const sessions = rows.map(
-          ({ idHash, payload }): AdapterPayload => JSON.parse(vault.open(payload, `Session ${idHash}`)),
-        );
-        await deliveries.add(
-          tx,
-          sessions.flatMap((session) => clientsOf(session as SignedInSession)),
-        );
-        if (rows.length < batchSize) return;
+      for await (const sessions of deleteOwned(tx, vault, 'Session', accountId)) {
+        const ended = sessions.flatMap((session) => clientsOf(session as SignedInSession));
+        await deliveries.add(tx, ended);
       }
     },
   };
