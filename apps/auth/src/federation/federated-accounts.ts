@@ -1,39 +1,28 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Db } from '@gatehouse/service-kit';
-import { and, eq } from 'drizzle-orm';
+import { and, eq, getTableColumns } from 'drizzle-orm';
+import { type Account, toAccount } from '../accounts/accounts.ts';
 import { accounts, federatedIdentities } from '../schema.ts';
 import type { FederatedIdentity } from './federation.ts';
-
-/** What stands for somebody here who signs in elsewhere. */
-export interface FederatedAccount {
-  id: string;
-  disabled: boolean;
-  /** Epoch seconds: sessions in which somebody signed in before have ended. */
-  sessionsNotBefore: number;
-}
 
 /**
  * The account of this identity, made at its first sign-in. Issuer and subject alone tell which one it is: an e-mail
  * address is what the provider says about somebody, and never a key to an account that was there before.
  */
-export async function accountOfIdentity(db: Db, identity: FederatedIdentity): Promise<FederatedAccount> {
+export async function accountOfIdentity(db: Db, identity: FederatedIdentity): Promise<Account> {
   return (await find(db, identity)) ?? (await create(db, identity));
 }
 
-async function find(db: Db, { issuer, subject }: FederatedIdentity): Promise<FederatedAccount | undefined> {
+async function find(db: Db, { issuer, subject }: FederatedIdentity): Promise<Account | undefined> {
   const [row] = await db
-    .select({
-      id: accounts.id,
-      disabledAt: accounts.disabledAt,
-      sessionsNotBefore: accounts.sessionsNotBefore,
-    })
+    .select(getTableColumns(accounts))
     .from(federatedIdentities)
     .innerJoin(accounts, eq(accounts.id, federatedIdentities.accountId))
     .where(and(eq(federatedIdentities.issuer, issuer), eq(federatedIdentities.subject, subject)));
-  return row && { ...row, disabled: row.disabledAt !== null };
+  return row && toAccount(row);
 }
 
-async function create(db: Db, identity: FederatedIdentity): Promise<FederatedAccount> {
+async function create(db: Db, identity: FederatedIdentity): Promise<Account> {
   const profile = await identity.profile();
   const email = emailOf(profile.email);
   const account = {
@@ -45,22 +34,21 @@ async function create(db: Db, identity: FederatedIdentity): Promise<FederatedAcc
     roles: ['customer'],
   };
   const { issuer, subject } = identity;
-  const isFirst = await db.transaction(async (transaction) => {
-    await transaction.insert(accounts).values(account);
+  const made = await db.transaction(async (transaction) => {
+    const [row] = await transaction.insert(accounts).values(account).returning();
     const won = await transaction
       .insert(federatedIdentities)
       .values({ issuer, subject, accountId: account.id })
       .onConflictDoNothing()
       .returning({ accountId: federatedIdentities.accountId });
+    if (won.length > 0) return row && toAccount(row);
     // Another browser of the same person was faster: one of the two accounts is one too many.
-    if (won.length === 0) await transaction.delete(accounts).where(eq(accounts.id, account.id));
-    return won.length > 0;
+    await transaction.delete(accounts).where(eq(accounts.id, account.id));
+    return undefined;
   });
-  const winner = isFirst
-    ? { id: account.id, disabled: false, sessionsNotBefore: 0 }
-    : await find(db, identity);
-  if (winner === undefined) throw new Error('the identity vanished while it was linked');
-  return winner;
+  const found = made ?? (await find(db, identity));
+  if (found === undefined) throw new Error('the identity vanished while it was linked');
+  return found;
 }
 
 // The tail keeps it unique, and from ever being the name that somebody else is known by.

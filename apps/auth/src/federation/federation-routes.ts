@@ -1,11 +1,11 @@
 import { type Db, type Logger, Problem } from '@gatehouse/service-kit';
 import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
-import { momentOfSignIn } from '../accounts/accounts.ts';
+import { type Account, momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
 import type { Vault } from '../protocol/vault.ts';
-import { accountOfIdentity, type FederatedAccount } from './federated-accounts.ts';
+import { accountOfIdentity } from './federated-accounts.ts';
 import {
   createFederation,
   type FederatedIdentity,
@@ -23,7 +23,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 /** What the sign-in page needs to offer the provider, and what the routes need to answer its link. */
 export interface FederationSignIn {
   federation: Federation;
-  accountOf: (identity: FederatedIdentity) => Promise<FederatedAccount>;
+  accountOf: (identity: FederatedIdentity) => Promise<Account>;
 }
 
 /** Sign-in at the provider of `settings`. */
