@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { and, eq, gt } from 'drizzle-orm';
+import { records } from '../src/schema.ts';
 import {
   authorizeUrl,
   explorer,
@@ -52,6 +54,24 @@ suite('signing out', () => {
       'http://evil.example/',
       'http://localhost:9999/other',
       'http://localhost:9999//evil',
+      'http://localhost:9999',
+      'http://localhost:9999/?next=evil',
+      'http://localhost:9999/#evil',
+      'http://localhost:9999/%2e',
+      'http://LOCALHOST:9999/',
+      'http://localhost:9998/',
+      'https://localhost:9999/',
+      'http://localhost:9999@evil.example/',
+      'http://localhost:9999\\@evil.example/',
+      'http://localhost:9999%2f.evil.example/',
+      'http://evil.example/http://localhost:9999/',
+      'http://localhost:9999/\r\nLocation: http://evil.example',
+      '//localhost:9999/',
+      '///evil.example',
+      '/\\evil.example',
+      '/',
+      'javascript:alert(1)//localhost:9999/',
+      'data:text/html,x',
     ]) {
       const query = new URLSearchParams({ id_token_hint: idToken, post_logout_redirect_uri: address });
       const page = await browser.open(`${issuer}/logout?${query}`);
@@ -83,6 +103,23 @@ suite('signing out', () => {
       assert.match(page.text, /<h1>Signed out/);
       assert.equal(page.redirect, undefined);
     }
+  });
+
+  test('A42 signing out when nobody is signed in leaves nothing behind for long, and a sign-in lasts all the same', async () => {
+    const longest = async () => {
+      const isSession = and(
+        eq(records.model, 'Session'),
+        gt(records.expiresAt, new Date(Date.now() + 3_600_000)),
+      );
+      return auth.db.$count(records, isSession);
+    };
+    const before = await longest();
+    const browser = auth.browser();
+    await browser.open(`${issuer}/logout`, { follow: false });
+    assert.ok(browser.cookies.some(({ name }) => name === 'session'));
+    assert.equal(await longest(), before);
+    await auth.signedIn('bob', browser);
+    assert.equal(await longest(), before + 1);
   });
 
   test('A40 a form without the token of its own session, with that of another, or of another site signs nobody out', async () => {

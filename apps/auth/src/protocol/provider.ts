@@ -126,7 +126,8 @@ export function createProvider(deps: ProviderDependencies): Provider {
       DeviceCode: lifetimes.deviceCode,
       IdToken: lifetimes.idToken,
       Interaction: lifetimes.interaction,
-      Session: lifetimes.session,
+      // What anybody may have us remember by asking to sign out is soon forgotten.
+      Session: (_ctx, { accountId }) => (accountId ? lifetimes.session : lifetimes.interaction),
       Grant: lifetimes.session,
       RefreshToken: refreshTokenLifetime,
     },
