@@ -217,8 +217,16 @@ suite('authorization endpoint', () => {
     }
     const silent = authorizeUrl({ prompt: 'none', scope: 'openid profile orders:write items:read' });
     assert.match((await browser.open(silent)).redirect ?? '', /[?&]code=/);
-    const session = browser.cookies.find(({ name }) => name === 'session');
-    assert.ok(session);
+    const [session, signature] = ['session', 'session.sig'].map((cookie) =>
+      browser.cookies.find(({ name }) => name === cookie),
+    );
+    assert.ok(session && signature);
+    const signed = signature.value;
+    for (const forged of ['', `${signed.slice(1)}A`, session.value]) {
+      signature.value = forged;
+      assert.match((await browser.open(silent)).redirect ?? '', /error=login_required/, forged);
+    }
+    signature.value = signed;
     session.value = `${session.value.slice(0, -1)}${session.value.endsWith('A') ? 'B' : 'A'}`;
     assert.match((await browser.open(silent)).redirect ?? '', /error=login_required/);
   });
