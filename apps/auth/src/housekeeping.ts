@@ -5,7 +5,7 @@ import { lifetimes } from './protocol/scopes.ts';
 import { type Repeated, repeat } from './repeat.ts';
 import { auditEvents, codeGuesses, deviceCodes, logoutDeliveries, records, revocations } from './schema.ts';
 
-export interface HousekeepingOptions {
+interface HousekeepingOptions {
   auditRetentionDays: number;
 }
 

@@ -54,7 +54,7 @@ const AuditQuerySchema = PageQuerySchema.extend({
     .optional(),
 });
 
-const admin = 'accounts:admin';
+const forAdmins = { scope: 'accounts:admin', user: true } as const;
 
 interface AccountsApiDependencies extends AccountsGuardDependencies {
   db: Db;
@@ -77,10 +77,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
 
   const act = (name: string, summary: string, perform: (act: Act) => Promise<void>): Route =>
     route({
+      ...forAdmins,
       method: 'post',
       path: `/accounts/{id}/${name}`,
-      scope: admin,
-      user: true,
       summary,
       params: IdParamsSchema,
       responses: { 204: z.undefined() },
@@ -101,10 +100,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       handler: async ({ caller }) => ({ status: 200, body: await find(caller.subject) }),
     }),
     route({
+      ...forAdmins,
       method: 'get',
       path: '/accounts',
-      scope: admin,
-      user: true,
       summary: 'Lists the accounts, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(AccountSchema) },
@@ -114,10 +112,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       },
     }),
     route({
+      ...forAdmins,
       method: 'get',
       path: '/accounts/{id}',
-      scope: admin,
-      user: true,
       summary: 'Reads an account',
       params: IdParamsSchema,
       responses: { 200: AccountSchema },
@@ -127,10 +124,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
     act('enable', 'Enables an account', accountAdmin.enable),
     act('logout', 'Ends the access of an account', accountAdmin.signOut),
     route({
+      ...forAdmins,
       method: 'put',
       path: '/accounts/{id}/roles',
-      scope: admin,
-      user: true,
       summary: 'Gives an account these roles and no others',
       params: IdParamsSchema,
       body: RolesSchema,
@@ -141,10 +137,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       },
     }),
     route({
+      ...forAdmins,
       method: 'get',
       path: '/accounts/{id}/audit',
-      scope: admin,
-      user: true,
       summary: 'Lists what concerns an account, newest first',
       params: IdParamsSchema,
       query: AuditQuerySchema,

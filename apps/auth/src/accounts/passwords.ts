@@ -1,7 +1,7 @@
 import { dictionary } from '@zxcvbn-ts/language-common';
 
-export const shortestPassword = 8;
-export const longestPassword = 1_024;
+const shortestPassword = 8;
+const longestPassword = 1_024;
 
 // What is shorter is refused for that alone.
 const common = new Set(dictionary['passwords-common'].filter((word) => lengthOf(word) >= shortestPassword));

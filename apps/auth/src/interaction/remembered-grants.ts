@@ -23,6 +23,7 @@ export interface RememberedGrants {
   find(accountId: string, clientId: string): Promise<string[]>;
 }
 
+/** Grants that are stored once there is an answer, and consent that is kept beside them. */
 export function createRememberedGrants({
   consents,
   revocations,

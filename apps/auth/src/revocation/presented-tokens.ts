@@ -13,6 +13,7 @@ export interface PresentedTokens {
   find(model: string, id: string): AdapterPayload | undefined;
 }
 
+/** Kept beside the request under way, and gone with it. */
 export function createPresentedTokens(): PresentedTokens {
   const presented = new WeakMap<KoaContextWithOIDC, { id: string; payload: AdapterPayload }>();
   return {

@@ -35,16 +35,17 @@ interface LogoutDeliveriesDependencies {
 type Row = typeof table.$inferSelect;
 
 const deliveryPauseMs = 1_000;
-/** How long to wait after each failure; the last one is for all further ones. */
-export const pausesSeconds = [1, 5, 30, 5 * 60, 30 * 60, 60 * 60];
-/** A client that has not taken it for so long never hears of it. */
-export const longestDeliverySeconds = 24 * 60 * 60;
+// How long to wait after each failure; the last one is for all further ones.
+const pausesSeconds = [1, 5, 30, 5 * 60, 30 * 60, 60 * 60];
+// A client that has not taken it for so long never hears of it.
+const longestDeliverySeconds = 24 * 60 * 60;
 // A process that dies while it sends keeps nobody else from it for longer.
 const claimSeconds = 10;
 // Each is over within 2 s, and no client that hangs keeps the others from hearing.
 const batchSize = 30;
 const mostPerClient = 5;
 
+/** The outbox in `db`; what concerns clients without a `backchannel_logout_uri` never gets into it. */
 export function createLogoutDeliveries({
   db,
   vault,
