@@ -53,8 +53,8 @@ export type AccountsClient = ReturnType<typeof createAccountsClient>;
  * @throws Problem from everything: 401 or 503, and what the accounts API itself refuses with
  */
 export function createAccountsClient(config: UsersConfig) {
-  const delegateFor = (scope: string) =>
-    createDelegatedFetch({
+  function askWith(scope: string) {
+    const delegate = createDelegatedFetch({
       url: config.ACCOUNTS_URL,
       tokenUrl: config.TOKEN_URL,
       clientId: config.CLIENT_ID,
@@ -62,22 +62,17 @@ export function createAccountsClient(config: UsersConfig) {
       audience: 'urn:gatehouse:accounts',
       scope,
     });
-  const asOwner = delegateFor('accounts:read');
-  const asAdmin = delegateFor('accounts:admin');
-
-  async function ask(
-    delegate: typeof asAdmin,
-    req: Request,
-    path: string,
-    request?: { method: 'POST' | 'PUT'; json?: unknown },
-  ): Promise<unknown> {
-    const send = await delegate(req);
-    const { status, body } = await send(path, request);
-    if (status === 200 || status === 204) return body;
-    if (!refusals.includes(status)) throw upstreamFault(new Error(`accounts answered ${status}`));
-    const { detail, errors } = parseAnswer(RefusalSchema, body);
-    throw new Problem(status, detail, errors && { errors });
+    return async (req: Request, path: string, request?: { method: 'POST' | 'PUT'; json?: unknown }) => {
+      const send = await delegate(req);
+      const { status, body } = await send(path, request);
+      if (status === 200 || status === 204) return body;
+      if (!refusals.includes(status)) throw upstreamFault(new Error(`accounts answered ${status}`));
+      const { detail, errors } = parseAnswer(RefusalSchema, body);
+      throw new Problem(status, detail, errors && { errors });
+    };
   }
+  const askAsOwner = askWith('accounts:read');
+  const askAsAdmin = askWith('accounts:admin');
 
   const pageOf = (path: string, { limit, cursor }: Page) =>
     `${path}?${new URLSearchParams({ limit: String(limit), ...(cursor !== undefined && { cursor }) })}`;
@@ -85,28 +80,28 @@ export function createAccountsClient(config: UsersConfig) {
   return {
     /** The account of the caller. */
     async own(req: Request) {
-      return parseAnswer(AccountSchema, await ask(asOwner, req, '/accounts/me'));
+      return parseAnswer(AccountSchema, await askAsOwner(req, '/accounts/me'));
     },
 
     async list(page: Page, req: Request) {
-      return parseAnswer(createPageSchema(AccountSchema), await ask(asAdmin, req, pageOf('/accounts', page)));
+      return parseAnswer(createPageSchema(AccountSchema), await askAsAdmin(req, pageOf('/accounts', page)));
     },
 
     async find(id: string, req: Request) {
-      return parseAnswer(AccountSchema, await ask(asAdmin, req, `/accounts/${id}`));
+      return parseAnswer(AccountSchema, await askAsAdmin(req, `/accounts/${id}`));
     },
 
     async audit(id: string, page: Page, req: Request) {
-      const answer = await ask(asAdmin, req, pageOf(`/accounts/${id}/audit`, page));
+      const answer = await askAsAdmin(req, pageOf(`/accounts/${id}/audit`, page));
       return parseAnswer(createPageSchema(AuditEntrySchema), answer);
     },
 
     async act(id: string, action: Action, req: Request) {
-      await ask(asAdmin, req, `/accounts/${id}/${action}`, { method: 'POST' });
+      await askAsAdmin(req, `/accounts/${id}/${action}`, { method: 'POST' });
     },
 
     async setRoles(id: string, roles: readonly string[], req: Request) {
-      await ask(asAdmin, req, `/accounts/${id}/roles`, { method: 'PUT', json: { roles } });
+      await askAsAdmin(req, `/accounts/${id}/roles`, { method: 'PUT', json: { roles } });
     },
   };
 }

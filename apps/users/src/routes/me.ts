@@ -15,16 +15,12 @@ const ProfileChangeSchema = z.strictObject({ displayName: TextSchema.trim().min(
 
 /** The caller's own profile, and nobody else's. An account that has none yet gets one when it is first asked for. */
 export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): readonly Route[] {
-  async function addProfile(req: Request) {
-    const { id, username, displayName, email, createdAt } = await accounts.own(req);
-    await profiles.add({ id, username, displayName, email, createdAt: new Date(createdAt) });
-  }
-
   /** What `work` does with the profile of the caller, which is made first where there is none. */
   async function withProfile<Profile>(req: Request, work: () => Promise<Profile | undefined>) {
     const profile = await work();
     if (profile !== undefined) return profile;
-    await addProfile(req);
+    const { id, username, displayName, email, createdAt } = await accounts.own(req);
+    await profiles.add({ id, username, displayName, email, createdAt: new Date(createdAt) });
     const added = await work();
     if (added === undefined) throw new Problem(404, 'The caller has no profile');
     return added;
