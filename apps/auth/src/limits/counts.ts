@@ -14,6 +14,8 @@ export interface Counted {
 export interface Counts<Name extends string> {
   /** Counts one more, here at once and then in Redis. */
   add(name: Name, key: string): Promise<Counted>;
+  /** Whether this process has counted nothing, whatever the key. */
+  isEmpty(name: Name): boolean;
   /** How long to wait until one more would not be too many, as far as this process knows. */
   waitFor(name: Name, key: string): number | undefined;
   forget(name: Name, key: string): Promise<void>;
@@ -90,6 +92,8 @@ export function createCounts<Name extends string>(
         },
       };
     },
+
+    isEmpty: (name) => counterOf(name).local.isEmpty(),
 
     waitFor(name, key) {
       const { limit, shared, local } = counterOf(name);

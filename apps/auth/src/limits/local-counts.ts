@@ -8,6 +8,8 @@ export interface LocalCounts {
   /** Counts `key` once more; `madeRoom` when another count had to go for it. */
   add(key: string): { counted: Count; madeRoom: boolean };
   find(key: string): Count | undefined;
+  /** Whether there is nothing to find, whatever the key. */
+  isEmpty(): boolean;
   /** Afterwards this key counts at least `count` for `leftMs` from now. */
   raise(key: string, count: number, leftMs: number): void;
   takeBack(key: string, counted: Count): void;
@@ -27,12 +29,16 @@ export function createLocalCounts(windowMs: number, mostKeys: number): LocalCoun
     return found && found.endsAt > performance.now() ? found : undefined;
   }
 
+  function dropEnded(): void {
+    for (const [key, { endsAt }] of counts) {
+      if (endsAt > performance.now()) break;
+      counts.delete(key);
+    }
+  }
+
   function begin(key: string, begun: Count): boolean {
     counts.delete(key);
-    for (const [old, { endsAt }] of counts) {
-      if (endsAt > performance.now()) break;
-      counts.delete(old);
-    }
+    dropEnded();
     const [oldest] = counts.size >= mostKeys ? counts.keys() : [];
     if (oldest !== undefined) counts.delete(oldest);
     counts.set(key, begun);
@@ -41,6 +47,10 @@ export function createLocalCounts(windowMs: number, mostKeys: number): LocalCoun
 
   return {
     find,
+    isEmpty() {
+      dropEnded();
+      return counts.size === 0;
+    },
     add(key) {
       const found = find(key);
       const counted = found ?? { count: 0, endsAt: performance.now() + windowMs };
