@@ -31,7 +31,7 @@ test('R40 lists every fault of its configuration, and no value, and exits 78', a
   assert.doesNotMatch(stderr, /too-short-to-be-a-key/);
 });
 
-test('R40 A57 refuses demo data, the secrets of the demo and an issuer without TLS in production, whatever else is wrong', async () => {
+test('R40 A38 A57 refuses demo data, the secrets of the demo, an issuer without TLS and keys that sign unseen in production, whatever else is wrong', async () => {
   const { code, stderr } = await run({
     NODE_ENV: 'production',
     PORT: '0',
@@ -42,9 +42,10 @@ test('R40 A57 refuses demo data, the secrets of the demo and an issuer without T
     ORDERS_CLIENT_SECRET_FILE: `${demoSecrets}/orders-client-secret`,
     USERS_CLIENT_SECRET_FILE: `${demoSecrets}/users-client-secret`,
     DEMO: 'true',
+    KEY_PUBLISH_SECONDS: '69',
   });
   assert.equal(code, 78);
-  const faulty = ['DATABASE_URL', 'REDIS_URL', 'DEMO', 'ENCRYPTION_KEY'];
+  const faulty = ['DATABASE_URL', 'REDIS_URL', 'DEMO', 'ENCRYPTION_KEY', 'KEY_PUBLISH_SECONDS'];
   for (const name of [...faulty, 'ORDERS_CLIENT_SECRET', 'USERS_CLIENT_SECRET']) {
     assert.match(stderr, new RegExp(`^auth: ${name}: `, 'm'));
   }
