@@ -30,7 +30,7 @@ describe('signing in', () => {
     assert.match(signIn.text, /Sign in<\/h1>[\s\S]*Demo web shop/);
     const consent = await browser.submit(signIn, { username: 'alice', password: alicePassword });
     assert.equal(consent.status, 200);
-    assert.match(consent.text, /signed in as <strong><bdi>Alice Example/);
+    assert.match(consent.text, /signed in as <strong><bdi>Alice Example<\/bdi><\/strong> \(<bdi>alice</);
     assert.match(consent.text, /See items <code>items:read/);
     assert.equal(consent.text.match(/<code>openid</g)?.length, 1);
     assert.match(consent.text, /go back to <bdi>localhost:9999/);

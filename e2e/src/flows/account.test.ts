@@ -82,7 +82,7 @@ test('A55 an application whose access is withdrawn loses its tokens, and has to 
   const list = await browser.open(`${gateway}/account/applications`);
   assert.match(list.text, /Demo web shop/);
   const after = await browser.submit(list, {}, { button: 'Withdraw' });
-  assert.match(after.text, /allowed no application/);
+  assert.match(after.text, /No application has access/);
   t.diagnostic(await assertDies(accessToken));
   await assert.rejects(refreshTokenGrant(config, refreshToken), { error: 'invalid_grant' });
   await assertLive((await allow(browser)).accessToken);

@@ -2,6 +2,7 @@ import { field } from './field.ts';
 import { type Html, html } from './html.ts';
 import { layout } from './layout.ts';
 import { scopeItem } from './scope-item.ts';
+import { signedInAs } from './signed-in-as.ts';
 
 interface AccountView {
   account: { username: string; displayName: string; email?: string | undefined };
@@ -16,7 +17,7 @@ export function accountPage({ account, hasPassword, notice }: AccountView): Html
   return layout(
     'Your account',
     html`<h1>Your account</h1>
-<p class="lead">You are signed in as <strong><bdi>${account.displayName}</bdi></strong> (<bdi>${account.username}</bdi>)${
+<p class="lead">${signedInAs(account)}${
       account.email !== undefined && html`, <bdi>${account.email}</bdi>`
     }.</p>
 ${noticeBar(notice)}<nav class="actions" aria-label="Your account">
@@ -80,7 +81,7 @@ export function applicationsPage({ csrfToken, applications, notice }: Applicatio
     html`<h1>Applications with access</h1>
 <p class="lead">${
       applications.length === 0
-        ? 'You have allowed no application anything.'
+        ? 'No application has access to your account.'
         : 'What you have allowed. Withdrawing it signs the application out at once.'
     }</p>
 ${noticeBar(notice)}${applications.map(

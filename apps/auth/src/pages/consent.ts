@@ -1,6 +1,7 @@
 import { type Html, html } from './html.ts';
 import { layout } from './layout.ts';
 import { scopeItem } from './scope-item.ts';
+import { signedInAs } from './signed-in-as.ts';
 
 interface ConsentView {
   /** The path of the interaction, below which the forms post. */
@@ -22,7 +23,7 @@ export function consentPage(view: ConsentView): Html {
   return layout(
     `Allow ${clientName}?`,
     html`<h1>Allow <bdi>${clientName}</bdi>?</h1>
-<p class="lead">You are signed in as <strong><bdi>${account.displayName}</bdi></strong> (<bdi>${account.username}</bdi>). ${
+<p class="lead">${signedInAs(account)}. ${
       grantedScopes.length === 0 ? 'This application asks to:' : 'This application now also asks to:'
     }</p>
 <ul class="scopes">
