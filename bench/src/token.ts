@@ -10,7 +10,7 @@ import type { TokenOrder } from './token-load.ts';
 const rounds = 5;
 const slices = 5;
 const connections = 12;
-const warmUpRequests = 3_000;
+const warmUpRequests = 12_000;
 const measuredRequests = 3_000;
 
 interface Target {

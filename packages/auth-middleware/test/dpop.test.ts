@@ -76,7 +76,7 @@ test('J34 a proof in which one thing is wrong is refused as a proof, for new and
     'no time': await prove({ iat: undefined }),
     'a time in text': await prove({ iat: `${now}` }),
     expired: await prove({ exp: now - 10 }),
-    'not yet valid': await prove({ nbf: now + 10 }),
+    'not yet valid': await prove({ nbf: now + 60 }),
     'no id': await prove({ jti: undefined }),
     'an empty id': await prove({ jti: '' }),
     'an id of 257 characters': await prove({ jti: 'x'.repeat(257) }),
