@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import type { Browser, Page } from '@gatehouse/test-kit';
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import {
   fromSomewhere,
   goodPassword,
@@ -18,6 +18,7 @@ import {
   explorer,
   issuer,
   redemption,
+  rowsOf,
   startTestAuth,
   type TestAuth,
 } from './start-test-auth.ts';
@@ -32,8 +33,7 @@ suite('the account pages', () => {
   });
   after(() => auth.close());
 
-  const rows = async (statement: ReturnType<typeof sql>) =>
-    ((await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] }).rows;
+  const rows = (statement: SQL) => rowsOf(auth.db, statement);
   const eventsOf = async (username: string) => {
     const events = await rows(sql`
       select event, outcome, client_id from auth.audit_events

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type SQL, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { accountOfIdentity } from '../src/federation/federated-accounts.ts';
 import { loadSigningKeys } from '../src/keys/keys.ts';
@@ -14,6 +14,7 @@ import {
   issuer,
   pkce,
   redemption,
+  rowsOf,
   signIn,
   startTestAuth,
 } from './start-test-auth.ts';
@@ -66,14 +67,13 @@ test('H36 V15 a dump of the database, or of the log, holds nothing that can be u
       profile: async () => ({}),
     });
 
-    const query = async (statement: SQL) =>
-      (await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] };
-    const tables = await query(
+    const tables = await rowsOf(
+      auth.db,
       sql`select table_name from information_schema.tables where table_schema = 'auth'`,
     );
     let dump = '';
-    for (const { table_name: name } of tables.rows) {
-      const { rows } = await query(sql`select to_jsonb(t) from auth.${sql.identifier(String(name))} t`);
+    for (const { table_name: name } of tables) {
+      const rows = await rowsOf(auth.db, sql`select to_jsonb(t) from auth.${sql.identifier(String(name))} t`);
       assert.ok(rows.length > 0, `${name} is empty`);
       dump += JSON.stringify(rows);
     }

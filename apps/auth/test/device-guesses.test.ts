@@ -4,7 +4,7 @@ import type { Page } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { tidy } from '../src/housekeeping.ts';
 import { allowDevice, confirm, enterCode, poll, requestCode } from './device-flow.ts';
-import { issuer, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { issuer, rowsOf, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 suite('guessing user codes', () => {
   let auth: TestAuth;
@@ -106,10 +106,8 @@ suite('guessing user codes', () => {
     const [over, expired] = [await requestCode(auth), await requestCode(auth)];
     await enterCode(auth.browser(), over.user_code);
     const count = async (table: string): Promise<number> => {
-      const { rows } = (await auth.db.execute(
-        sql`select count(*)::int n from auth.${sql.identifier(table)}`,
-      )) as unknown as { rows: { n: number }[] };
-      return rows[0]?.n ?? 0;
+      const [row] = await rowsOf(auth.db, sql`select count(*)::int n from auth.${sql.identifier(table)}`);
+      return Number(row?.n);
     };
     await auth.db.execute(sql`update auth.device_codes set expires_at = now() - interval '601 seconds'`);
     await requestCode(auth);

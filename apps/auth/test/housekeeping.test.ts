@@ -6,6 +6,7 @@ import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { mostDeleted, startHousekeeping, tidy } from '../src/housekeeping.ts';
 import { openAuthDatabase } from './interaction-app.ts';
+import { rowsOf } from './start-test-auth.ts';
 
 const options = { auditRetentionDays: 365 };
 const tables = [
@@ -41,8 +42,8 @@ async function fill(db: Db, count: number, kind: 'old' | 'live'): Promise<void> 
 async function counts(db: Db): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
   for (const table of tables) {
-    const answer = await db.execute(sql`select count(*)::int as n from auth.${sql.identifier(table)}`);
-    result[table] = Number((answer as unknown as { rows: { n: number }[] }).rows[0]?.n);
+    const [row] = await rowsOf(db, sql`select count(*)::int as n from auth.${sql.identifier(table)}`);
+    result[table] = Number(row?.n);
   }
   return result;
 }

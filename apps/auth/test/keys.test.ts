@@ -11,6 +11,7 @@ import {
   demoWeb,
   encryptionKey,
   redemption,
+  rowsOf,
   signIn,
   startTestAuth,
   type TestAuth,
@@ -184,10 +185,9 @@ const stages = async (auth: TestAuth) =>
   Object.fromEntries((await listKeys(auth.db)).map(({ kid, stage }) => [kid, stage]));
 
 async function privateParts(auth: TestAuth): Promise<number> {
-  const found = await auth.db.execute(
-    sql`select count(*)::int as n from auth.signing_keys where sealed_private_jwk <> ''`,
-  );
-  return (found as unknown as { rows: { n: number }[] }).rows[0]?.n ?? 0;
+  const statement = sql`select count(*)::int as n from auth.signing_keys where sealed_private_jwk <> ''`;
+  const [row] = await rowsOf(auth.db, statement);
+  return Number(row?.n);
 }
 
 /** Makes all that was done with keys so many seconds older. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { fromSomewhere, goodPassword, newName, register } from './registering.ts';
 import {
@@ -8,6 +8,7 @@ import {
   demoWeb,
   issuer,
   redemption,
+  rowsOf,
   signIn,
   startTestAuth,
   type TestAuth,
@@ -23,8 +24,7 @@ suite('registering', () => {
   });
   after(() => auth.close());
 
-  const rows = async (statement: ReturnType<typeof sql>) =>
-    ((await auth.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] }).rows;
+  const rows = (statement: SQL) => rowsOf(auth.db, statement);
   const accountsNamed = (username: string) =>
     rows(
       sql`select id, roles, display_name, email, email_verified from auth.accounts where username = ${username}`,

@@ -14,7 +14,7 @@ import {
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db, type Metrics } from '@gatehouse/service-kit';
 import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { startAuth } from '../src/app.ts';
 import { AuthConfigSchema } from '../src/config.ts';
@@ -42,6 +42,13 @@ export interface Answer {
 }
 
 export type TestAuth = Awaited<ReturnType<typeof startTestAuth>>;
+
+/** The rows that a statement answers with. */
+// biome-ignore lint/suspicious/noExplicitAny: a row has whatever shape the test expects of it.
+export async function rowsOf(db: Db, statement: SQL): Promise<Record<string, any>[]> {
+  // biome-ignore lint/suspicious/noExplicitAny: likewise.
+  return ((await db.execute(statement)) as unknown as { rows: Record<string, any>[] }).rows;
+}
 
 interface TestAuthOptions {
   databaseUrl?: string;
