@@ -6,6 +6,8 @@ export interface Caller {
   readonly clientId: string;
   /** `client` when a client acts for itself: its token has sub equal to client_id (RFC 9068, 2.2). */
   readonly kind: 'user' | 'client';
+  /** The one resource server, or the group of them, that the token is for. */
+  readonly audience: string;
   readonly scopes: ReadonlySet<string>;
   readonly roles: ReadonlySet<string>;
   readonly tokenId: string;
@@ -50,6 +52,7 @@ export function callerFrom(claims: Record<string, unknown>): Caller {
     subject,
     clientId,
     kind: subject === clientId ? 'client' : 'user',
+    audience: audienceIn(claims.aud),
     scopes: scopesIn(claims.scope),
     roles: rolesIn(claims.roles),
     tokenId: text(claims, 'jti'),
@@ -59,6 +62,13 @@ export function callerFrom(claims: Record<string, unknown>): Caller {
     issuedAt: seconds(claims, 'iat'),
     expiresAt: seconds(claims, 'exp'),
   });
+}
+
+// RFC 7519, 4.1.3: a text, or a list of them; of ours exactly one.
+function audienceIn(audience: unknown): string {
+  const [only, ...others] = Array.isArray(audience) ? audience : [audience];
+  if (typeof only !== 'string' || others.length > 0) throw new TypeError('claim aud');
+  return only;
 }
 
 function scopesIn(scope: unknown): ReadonlySet<string> {

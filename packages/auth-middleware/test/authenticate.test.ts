@@ -22,6 +22,7 @@ test('a valid token tells who is calling', async (t) => {
     subject: 'alice',
     clientId: 'test-client',
     kind: 'user',
+    audience: app.issuer.audience,
     scopes: ['items:read', 'orders:read'],
     roles: ['customer', 'admin'],
     tokenId: 'token-1',

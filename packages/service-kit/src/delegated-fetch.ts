@@ -37,9 +37,8 @@ export function createDelegatedFetch(target: {
   audience: string;
   scope: string;
 }): (req: Request) => Promise<DelegatedFetch> {
-  const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
-
   async function exchange(req: Request, signal: AbortSignal): Promise<string> {
+    const server = { issuer: new URL(target.tokenUrl).origin, token_endpoint: target.tokenUrl };
     const config = new Configuration(
       server,
       target.clientId,

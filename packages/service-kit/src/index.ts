@@ -1,3 +1,4 @@
+export { accessTable } from './access-table.ts';
 export {
   ConfigError,
   FlagSchema,
@@ -20,6 +21,7 @@ export {
   openDatabase,
 } from './database.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
+export { entityTagOf, type Versions } from './entity-tag.ts';
 export { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
 export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, openGuard } from './guard.ts';
@@ -31,11 +33,12 @@ export { createOpenApi } from './openapi.ts';
 export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
 export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';
 export { requestContext, requestIdOf } from './request-context.ts';
-export { createRouter, type Route, route } from './route.ts';
+export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
 export { createServiceApp } from './service-app.ts';
 export {
+  routesOf,
   runService,
   type Service,
   type ServiceConfig,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
-import type { Route } from './route.ts';
+import { mediaTypesOf, type Route } from './route.ts';
 
 const ProblemSchema = z
   .object({
@@ -14,15 +14,26 @@ const ProblemSchema = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
+const text = z.string();
+const headersOfProblems: Record<number, z.ZodObject> = {
+  401: z.object({ 'WWW-Authenticate': text.describe('What to bring (RFC 6750, RFC 9449)') }),
+  403: z.object({
+    'WWW-Authenticate': text.optional().describe('The scope that is missing, if that is the reason'),
+  }),
+  503: z.object({ 'Retry-After': text.describe('Seconds to wait') }),
+};
+
 const problems: Record<number, string> = {
   400: 'The request is malformed',
   401: 'No valid access token',
   403: 'The access token lacks the scope or the role',
   404: 'No such resource, or not one of the caller',
   409: 'The resource, as it is now, does not allow this',
+  412: 'The resource has another version by now',
   413: 'The body is too large',
   415: 'The body has another media type than application/json',
   422: 'The request is well formed but invalid',
+  428: 'The request does not tell which version it is about',
   503: 'A part of the system that the request needs is unavailable',
 };
 
@@ -35,15 +46,20 @@ export function createOpenApi(
   { title, description, issuer }: { title: string; description: string; issuer: string },
 ): ReturnType<typeof createDocument> {
   const paths: ZodOpenApiPathsObject = {};
-  const scopes: Record<string, string> = {};
+  const opened: Record<string, string[]> = {};
   for (const declared of routes) {
-    paths[declared.path] = { ...paths[declared.path], [declared.method]: operationOf(declared) };
-    if (!declared.public) scopes[declared.scope] = declared.scope;
+    const { path, method, scope } = declared;
+    paths[path] = { ...paths[path], [method]: { tags: [title], ...operationOf(declared) } };
+    if (scope !== undefined) opened[scope] = [...(opened[scope] ?? []), `${method.toUpperCase()} ${path}`];
   }
+  const scopes = Object.fromEntries(
+    Object.entries(opened).map(([scope, names]) => [scope, names.join(', ')]),
+  );
   return createDocument({
     openapi: '3.1.0',
     info: { title, description, version: '0.1.0' },
     servers: [{ url: issuer }],
+    tags: [{ name: title, description }],
     paths,
     components: {
       securitySchemes: {
@@ -68,6 +84,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
     ...(declared.public ? [] : [401, 403]),
     ...(declared.params === undefined ? [] : [404]),
     ...(declared.conflicts ? [409] : []),
+    ...(declared.ifMatch ? [400, 412, 428] : []),
     ...(declared.body === undefined ? [] : [400, 413, 415]),
     422,
     503,
@@ -76,42 +93,70 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
     operationId: `${declared.method}${declared.path.replaceAll(/[/{}]+(\w)?/g, (_all, first) => first?.toUpperCase() ?? '')}`,
     summary: declared.summary,
     ...describeCaller(declared),
+    ...(!declared.public && declared.internal && { 'x-internal': true }),
     security: declared.public ? [] : [{ oauth2: [declared.scope] }],
     requestParams: {
       ...(declared.params && { path: declared.params as z.ZodObject }),
       ...(declared.query && { query: declared.query as z.ZodObject }),
+      ...headersOf(declared),
     },
-    ...(declared.body && {
-      requestBody: { required: true, content: { 'application/json': { schema: declared.body } } },
-    }),
+    ...(declared.body && requestBody(declared.body, mediaTypesOf(declared))),
     responses: {
       ...Object.fromEntries(
-        Object.entries(declared.responses).map(([status, schema]) => [status, success(status, schema)]),
+        Object.entries(declared.responses).map(([status, schema]) => [
+          status,
+          success(status, schema, declared),
+        ]),
       ),
       ...Object.fromEntries(refusals.map((status) => [status, refusal(status)])),
     },
   };
 }
 
+function requestBody(schema: z.ZodType, mediaTypes: string[]) {
+  const content = Object.fromEntries(mediaTypes.map((type) => [type, { schema }]));
+  return { requestBody: { required: true, content } };
+}
+
+function headersOf({ headers = z.object({}), ifMatch }: Route): { header?: z.ZodObject } {
+  const known = ifMatch
+    ? { 'if-match': text.meta({ description: 'The ETag that was read', examples: ['"1"'] }) }
+    : {};
+  const header = (headers as z.ZodObject).extend(known);
+  return Object.keys(header.shape).length === 0 ? {} : { header };
+}
+
 function describeCaller(declared: Route): { description?: string } {
   if (declared.public) return {};
+  const { role, user, internal, owner } = declared;
   const demands = [
-    ...(declared.role === undefined ? [] : [`Needs the role \`${declared.role}\`.`]),
-    ...(declared.user ? ['Needs a token that speaks for a user.'] : []),
+    ...(role === undefined ? [] : [`Needs the role \`${role}\`.`]),
+    ...(user ? ['Needs a token that speaks for a user.'] : []),
+    ...(internal ? ['Needs a token made for this service alone.'] : []),
+    ...(owner === undefined
+      ? []
+      : [`For the ${owner === 'caller' ? 'owner' : 'owner, or an admin,'} alone.`]),
   ];
   return demands.length === 0 ? {} : { description: demands.join(' ') };
 }
 
-function success(status: string, schema: z.ZodType) {
-  const description = status === '201' ? 'Created' : 'Success';
-  return schema instanceof z.ZodUndefined
-    ? { description }
-    : { description, content: { 'application/json': { schema } } };
+function success(status: string, schema: z.ZodType, { versioned }: Route) {
+  const headers = {
+    ...(status === '201' && { Location: text.describe('Where it is now') }),
+    ...(versioned && { ETag: text.describe('Its version') }),
+  };
+  return {
+    description: status === '201' ? 'Created' : 'Success',
+    ...(Object.keys(headers).length > 0 && { headers: z.object(headers) }),
+    ...(!(schema instanceof z.ZodUndefined) && { content: { 'application/json': { schema } } }),
+  };
 }
 
 function refusal(status: number) {
+  const headers = headersOfProblems[status];
   return {
     description: problems[status] ?? '',
+    ...(headers && { headers }),
     content: { 'application/problem+json': { schema: ProblemSchema } },
   };
 }

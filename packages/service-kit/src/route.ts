@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { type Caller, callerOf, requireRole, requireScope } from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
+import { type Versions, versionsIn } from './entity-tag.ts';
 import { type FieldError, Problem } from './problem.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
@@ -17,56 +18,84 @@ type Reply<R extends Responses> = {
   };
 }[keyof R & number];
 
-interface Description<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends Responses> {
+/** What a route takes: its parts of a request, each as a schema. */
+interface Schemas {
+  params: z.ZodType;
+  query: z.ZodType;
+  headers: z.ZodType;
+  body: z.ZodType;
+}
+
+interface Description<S extends Schemas, R extends Responses> {
   method: Method;
   /** As OpenAPI writes it: `/orders/{id}`. */
   path: string;
   summary: string;
-  params?: P;
-  query?: Q;
-  body?: B;
+  params?: S['params'];
+  query?: S['query'];
+  /** Of the request headers, by their names in lower case, those that the route reads. */
+  headers?: S['headers'];
+  /** JSON; that of a PATCH is a merge patch (RFC 7396). */
+  body?: S['body'];
   responses: R;
   /** That it can be refused with 409, for the documentation. */
   conflicts?: true;
+  /** That its answers carry an ETag, for the documentation. */
+  versioned?: true;
+  /** Only with an If-Match that tells which versions the request is about; without one it is 428 (RFC 6585, 3). */
+  ifMatch?: true;
 }
 
-interface Input<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
-  params: z.output<P>;
-  query: z.output<Q>;
-  body: z.output<B>;
+interface Input<S extends Schemas> {
+  params: z.output<S['params']>;
+  query: z.output<S['query']>;
+  headers: z.output<S['headers']>;
+  body: z.output<S['body']>;
+  /** What If-Match names; any version where the route does not ask for it. */
+  versions: Versions;
   req: Request;
 }
 
-interface Guarded<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends Responses>
-  extends Description<P, Q, B, R> {
+interface Guarded<S extends Schemas, R extends Responses> extends Description<S, R> {
   public?: never;
   scope: string;
   /** A role that the caller must have besides the scope. */
   role?: string;
   /** Only for tokens that speak for a user: one that a client got for itself is 403. */
   user?: true;
-  handler(input: Input<P, Q, B> & { caller: Caller }): Promise<Reply<NoInfer<R>>>;
+  /** Only for tokens made for this service alone, as other services get them: not a part of the public API. */
+  internal?: true;
+  /**
+   * Whose resources the route is about. To anyone but the `caller` a resource is as unknown as a free id: 404. One of
+   * `caller or admin` is no secret, and others are refused with 403. The handler sees to it, the generated tests to that.
+   */
+  owner?: 'caller' | 'caller or admin';
+  handler(input: Input<S> & { caller: Caller }): Promise<Reply<NoInfer<R>>>;
 }
 
-interface Public<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends Responses>
-  extends Description<P, Q, B, R> {
+interface Public<S extends Schemas, R extends Responses> extends Description<S, R> {
   public: true;
   scope?: never;
-  handler(input: Input<P, Q, B>): Promise<Reply<NoInfer<R>>>;
+  handler(input: Input<S>): Promise<Reply<NoInfer<R>>>;
 }
 
+export type GuardedRoute = Guarded<Schemas, Responses>;
+
 /** A declared route: the one source of its guard, its validation, its documentation and its negative tests. */
-export type Route =
-  | Guarded<z.ZodType, z.ZodType, z.ZodType, Responses>
-  | Public<z.ZodType, z.ZodType, z.ZodType, Responses>;
+export type Route = GuardedRoute | Public<Schemas, Responses>;
 
 /** Declares a route. One that names neither a scope nor `public: true` does not compile. */
 export function route<
   R extends Responses,
   P extends z.ZodType = None,
   Q extends z.ZodType = None,
+  H extends z.ZodType = None,
   B extends z.ZodType = None,
->(declaration: Guarded<P, Q, B, R> | Public<P, Q, B, R>): Route {
+>(
+  declaration:
+    | Guarded<{ params: P; query: Q; headers: H; body: B }, R>
+    | Public<{ params: P; query: Q; headers: H; body: B }, R>,
+): Route {
   return declaration as unknown as Route;
 }
 
@@ -74,15 +103,20 @@ export function route<
  * Serves declared routes: guard, then validation, then the handler, then the answer cut to its schema. A known path
  * with another method is 405.
  * @param authenticate stands in front of every route that is not public
+ * @param audience of tokens made for this service alone; without it nobody passes an `internal` route
  */
-export function createRouter(routes: readonly Route[], authenticate: RequestHandler): Router {
+export function createRouter(
+  routes: readonly Route[],
+  authenticate: RequestHandler,
+  audience?: string,
+): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const methodsByPath = new Map<string, string[]>();
   for (const declared of routes) {
     const path = declared.path.replaceAll(/\{(\w+)\}/g, ':$1');
     router[declared.method](
       path,
-      ...guardsOf(declared, authenticate),
+      ...guardsOf(declared, authenticate, audience),
       ...parsersOf(declared),
       handle(declared),
     );
@@ -97,14 +131,23 @@ export function createRouter(routes: readonly Route[], authenticate: RequestHand
   return router;
 }
 
-function guardsOf(declared: Route, authenticate: RequestHandler): RequestHandler[] {
+function guardsOf(declared: Route, authenticate: RequestHandler, audience?: string): RequestHandler[] {
   if (declared.public) return [];
   return [
     authenticate,
     requireScope(declared.scope),
     ...(declared.role === undefined ? [] : [requireRole(declared.role)]),
     ...(declared.user ? [requireUser] : []),
+    ...(declared.internal ? [requireAudience(audience)] : []),
   ];
+}
+
+function requireAudience(audience: string | undefined): RequestHandler {
+  return (req, _res, next) => {
+    if (callerOf(req).audience !== audience)
+      throw new Problem(403, 'This needs a token made for this service alone');
+    next();
+  };
 }
 
 const requireUser: RequestHandler = (req, _res, next) => {
@@ -121,6 +164,8 @@ const parseJson = express.json({
   limit: '64kb',
   inflate: false,
   strict: false,
+  // Whatever a route takes has been checked by then.
+  type: () => true,
   // JSON.parse would put replacement characters where the bytes are no UTF-8 (RFC 8259, 8.1).
   verify: (_req, _res, body) => {
     if (!isUtf8(body)) throw new Problem(400, 'The body is not valid UTF-8');
@@ -129,15 +174,25 @@ const parseJson = express.json({
 
 function parsersOf(declared: Route): RequestHandler[] {
   if (declared.body === undefined) return [];
-  return [requireJson, parseJson];
+  return [requireMediaType(mediaTypesOf(declared)), parseJson];
 }
 
-const requireJson: RequestHandler = (req, _res, next) => {
-  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
-  if (!req.is('application/json') || charset.toLowerCase() !== 'utf-8')
-    throw new Problem(415, 'The body must be application/json in UTF-8');
-  next();
-};
+/** What the body of a route may be called. */
+export function mediaTypesOf({ method }: Route): string[] {
+  return method === 'patch' ? ['application/merge-patch+json', 'application/json'] : ['application/json'];
+}
+
+function requireMediaType(types: string[]): RequestHandler {
+  return (req, _res, next) => {
+    const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
+    if (!req.is(types) || charset.toLowerCase() !== 'utf-8') {
+      // RFC 5789, 2.2
+      const headers = req.method === 'PATCH' ? { 'Accept-Patch': types.join(', ') } : {};
+      throw new Problem(415, `The body must be ${types.join(' or ')} in UTF-8`, { headers });
+    }
+    next();
+  };
+}
 
 function handle(declared: Route): RequestHandler {
   return async (req, res) => {
@@ -145,7 +200,9 @@ function handle(declared: Route): RequestHandler {
     const input = {
       params: parse(declared.params, req.params, '/path', errors),
       query: parse(declared.query ?? NoQuerySchema, req.query, '/query', errors),
+      headers: parse(declared.headers, req.headers, '/header', errors),
       body: parse(declared.body, req.body, '#', errors),
+      versions: declared.ifMatch ? versionsIn(req) : ('any' as const),
       req,
     };
     if (errors.length > 0) {

@@ -10,6 +10,8 @@ import { createRouter, type Route } from './route.ts';
 interface ServiceAppDependencies {
   name: string;
   description: string;
+  /** Of tokens made for this service alone. */
+  audience: string;
   issuer: string;
   routes: readonly Route[];
   authenticate: RequestHandler;
@@ -36,7 +38,7 @@ export function createServiceApp(deps: ServiceAppDependencies): Express {
   app.get('/openapi.json', (_req, res) => {
     res.json(openApi);
   });
-  app.use(createRouter(deps.routes, deps.authenticate));
+  app.use(createRouter(deps.routes, deps.authenticate, deps.audience));
   app.use(notFound);
   app.use(problemHandler(deps.logger));
   return app;

@@ -41,6 +41,12 @@ export interface Service<Config extends ServiceConfig = ServiceConfig> {
   routes(deps: { db: Db; config: Config }): readonly Route[];
 }
 
+/** The routes that a service declares, for whoever reads them and runs none. */
+export function routesOf(service: Pick<Service, 'routes'>): readonly Route[] {
+  // Nothing is asked of what a route stands on before a request comes.
+  return service.routes({ db: {} as Db, config: {} as ServiceConfig });
+}
+
 /** What services in one process share; a service alone makes its own. */
 export interface SharedParts {
   embedded: EmbeddedDatabase;

@@ -96,6 +96,7 @@ const server = await listenApp(
   createServiceApp({
     name: 'test',
     description: 'A service of this test',
+    audience: 'urn:gatehouse:test',
     issuer: issuer.issuer,
     routes,
     authenticate: createAuthenticate({

@@ -1,0 +1,26 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { items } from '@gatehouse/items';
+import { orders } from '@gatehouse/orders';
+import { accessTable, routesOf } from '@gatehouse/service-kit';
+import { users } from '@gatehouse/users';
+
+const file = new URL('../../../docs/access.md', import.meta.url);
+const sections = [users, items, orders].map((service) => {
+  const { name, description, audience } = service;
+  const about = `${description}. Tokens for \`${audience}\`, or for \`urn:gatehouse:api\`.`;
+  return `## ${name}\n\n${about}\n\n${accessTable(routesOf(service))}\n`;
+});
+const text = `# Who may do what
+
+Made from the routes as the code declares them, by \`npm run access\`; \`npm run check\` fails where they differ.
+
+${sections.join('\n')}`;
+
+if (process.argv.includes('--check')) {
+  if (readFileSync(file, 'utf8') !== text) {
+    process.stderr.write('docs/access.md does not say what the code declares: npm run access\n');
+    process.exitCode = 1;
+  }
+} else {
+  writeFileSync(file, text);
+}
