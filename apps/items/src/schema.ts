@@ -16,6 +16,8 @@ export const items = schema.table(
     priceCents: integer('price_cents').notNull(),
     currency: text('currency').notNull().default('EUR'),
     stock: integer('stock').notNull(),
+    // Counts the changes, for ETag and If-Match.
+    version: integer('version').notNull().default(1),
     createdAt: moment('created_at').notNull().defaultNow(),
     updatedAt: moment('updated_at').notNull().defaultNow(),
   },

@@ -1,8 +1,9 @@
-import { type Db, olderThan, type PageQuery, toPage } from '@gatehouse/service-kit';
-import { and, desc, eq, ilike } from 'drizzle-orm';
+import { type Db, olderThan, type PageQuery, toPage, type Versions } from '@gatehouse/service-kit';
+import { and, desc, eq, ilike, inArray, sql } from 'drizzle-orm';
 import { items } from './schema.ts';
 
 export type NewItem = Pick<typeof items.$inferInsert, 'name' | 'description' | 'priceCents' | 'stock'>;
+export type ItemChange = { [Field in keyof NewItem]?: NewItem[Field] | undefined };
 export type ItemStore = ReturnType<typeof createItemStore>;
 
 /** Items in the database, newest first. */
@@ -42,7 +43,27 @@ export function createItemStore(db: Db) {
       if (created === undefined) throw new Error('the insert returned no row');
       return created;
     },
+
+    /** The changed item; undefined when it has none of these versions any more. */
+    async change(id: string, versions: Versions, changes: ItemChange) {
+      const [changed] = await db
+        .update(items)
+        .set({ ...changes, version: sql`${items.version} + 1`, updatedAt: sql`now()` })
+        .where(isVersion(id, versions))
+        .returning();
+      return changed;
+    },
+
+    /** Whether it is gone now; false when it has none of these versions any more. */
+    async remove(id: string, versions: Versions) {
+      const removed = await db.delete(items).where(isVersion(id, versions)).returning({ id: items.id });
+      return removed.length > 0;
+    },
   };
+}
+
+function isVersion(id: string, versions: Versions) {
+  return and(eq(items.id, id), versions === 'any' ? undefined : inArray(items.version, [...versions]));
 }
 
 function escapeLike(text: string): string {

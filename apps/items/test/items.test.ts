@@ -11,7 +11,9 @@ const bench = await createTestBench();
 after(bench.close);
 const service = await bench.start(items);
 
-testRefusals(service, bench);
+testRefusals(service, bench, {
+  '/items/{id}': async (sub) => `/items/${(await add({ ...newCaller(), sub })).id}`,
+});
 
 const newCaller = () => ({ sub: randomUUID(), scope: 'items:read items:write' });
 const lamp = { name: 'Lamp', description: 'Gives light.', priceCents: 1250, stock: 3 };
@@ -153,6 +155,104 @@ test('H41 hostile text comes back as it went in', async () => {
     assert.equal(body.name, `a${text}z`);
     assert.equal(body.description, text);
   }
+});
+
+const patch = (
+  as: Record<string, unknown>,
+  id: string,
+  json: unknown,
+  headers: Record<string, string> = {},
+) => service.call('PATCH', `/items/${id}`, { as, json, headers: { 'If-Match': '*', ...headers } });
+const remove = (as: Record<string, unknown>, id: string, version = '*') =>
+  service.call('DELETE', `/items/${id}`, { as, headers: { 'If-Match': version } });
+
+test('PATCH /items/{id} changes what the merge patch names, and null takes the description away', async () => {
+  const as = newCaller();
+  const item = await add(as);
+  const type = { 'Content-Type': 'application/merge-patch+json' };
+  const changed = await patch(as, item.id, { name: ' Lantern ', stock: 7 }, type);
+  assert.equal(changed.status, 200, JSON.stringify(changed.body));
+  const { updatedAt, ...rest } = changed.body;
+  assert.deepEqual({ ...rest, updatedAt: item.updatedAt }, { ...item, name: 'Lantern', stock: 7 });
+  assert.ok(updatedAt >= item.updatedAt);
+  const { body } = await patch(as, item.id, { description: null }, type);
+  assert.equal(body.description, '');
+  assert.deepEqual((await service.call('GET', `/items/${item.id}`, { as })).body, body);
+  for (const field of ['name', 'priceCents', 'stock']) {
+    const answer = await patch(as, item.id, { [field]: null });
+    assertProblem(answer, 422);
+    assert.deepEqual(pointersOf(answer), [`#/${field}`]);
+  }
+  const other = await patch(as, item.id, {}, { 'Content-Type': 'application/json-patch+json' });
+  assertProblem(other, 415);
+  assert.match(other.headers.get('accept-patch') ?? '', /application\/merge-patch\+json/);
+});
+
+test('Z17 a change or a removal that names another version than the present one is 412 and does nothing', async () => {
+  const as = newCaller();
+  const { id } = await add(as);
+  const read = () => service.call('GET', `/items/${id}`, { as });
+  const first = (await read()).headers.get('etag') ?? '';
+  const changed = await patch(as, id, { stock: 4 }, { 'If-Match': first });
+  assert.equal(changed.status, 200);
+  const second = changed.headers.get('etag') ?? '';
+  assert.notEqual(second, first);
+  for (const version of [first, `W/${second}`, '"x"', '"1e0"', '']) {
+    assertProblem(await patch(as, id, { stock: 9 }, { 'If-Match': version || '""' }), 412);
+    assertProblem(await remove(as, id, version || '""'), 412);
+  }
+  const unchanged = await read();
+  assert.deepEqual(unchanged.body, changed.body);
+  assert.equal(unchanged.headers.get('etag'), second);
+  assert.equal((await patch(as, id, { stock: 5 }, { 'If-Match': `"x", ${second}` })).status, 200);
+});
+
+test('Z17 of twenty changes that name the same version, one is done', async () => {
+  const as = newCaller();
+  const { id } = await add(as);
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => patch(as, id, { stock: 100 + index }, { 'If-Match': '"1"' })),
+  );
+  const statuses = answers.map(({ status }) => status);
+  assert.deepEqual([...new Set(statuses)].sort(), [200, 412]);
+  const done = answers.filter(({ status }) => status === 200);
+  assert.equal(done.length, 1);
+  assert.deepEqual((await service.call('GET', `/items/${id}`, { as })).body, done[0]?.body);
+});
+
+test('an item that the reader has already is 304', async () => {
+  const as = newCaller();
+  const { id } = await add(as);
+  // Without the second header, fetch asks for more than a 304.
+  const ask = (version: string) =>
+    service.call('GET', `/items/${id}`, {
+      as,
+      headers: { 'If-None-Match': version, 'Cache-Control': 'max-age=0' },
+    });
+  const known = await ask('"1"');
+  assert.equal(known.status, 304);
+  assert.equal(known.body, '');
+  assert.equal((await ask('"2"')).status, 200);
+});
+
+test('DELETE /items/{id} removes the item for everyone, once', async () => {
+  const as = newCaller();
+  const { id } = await add(as);
+  const gone = await remove(as, id, '"1"');
+  assert.equal(gone.status, 204);
+  assertProblem(await service.call('GET', `/items/${id}`, { as }), 404);
+  assertProblem(await remove(as, id), 404);
+  assertProblem(await patch(as, id, {}), 404);
+});
+
+test('an admin changes and removes the items of others, and the owner stays the owner', async () => {
+  const owner = newCaller();
+  const { id } = await add(owner);
+  const admin = { ...newCaller(), roles: ['admin'] };
+  const { status, body } = await patch(admin, id, { name: 'Seized' });
+  assert.equal(status, 200);
+  assert.equal(body.ownerId, owner.sub);
+  assert.equal((await remove(admin, id)).status, 204);
 });
 
 test('GET /items/{id} answers 404 to a free id and 422 to what is no id', async () => {
@@ -326,7 +426,7 @@ test('H13 a known path with another method is 405 and says which there are', asy
   for (const [path, allow] of Object.entries({
     '/items': 'GET, POST, HEAD',
     '/users/me/items': 'GET, HEAD',
-    [`/items/${id}`]: 'GET, HEAD',
+    [`/items/${id}`]: 'GET, PATCH, DELETE, HEAD',
   })) {
     const answer = await service.call('PUT', path, {
       as,

@@ -6,18 +6,22 @@ export type ProfileStore = ReturnType<typeof createProfileStore>;
 
 /** Profiles in the database, by the subject of their account. */
 export function createProfileStore(db: Db) {
+  async function find(id: string) {
+    const [profile] = await db.select().from(profiles).where(eq(profiles.id, id));
+    return profile;
+  }
+
   return {
-    async find(id: string) {
-      const [profile] = await db.select().from(profiles).where(eq(profiles.id, id));
-      return profile;
-    },
+    find,
 
     /** Afterwards the profile exists; one that was there before is left as it is. */
     async add(profile: typeof profiles.$inferInsert) {
       await db.insert(profiles).values(profile).onConflictDoNothing();
     },
 
-    async change(id: string, changes: { displayName: string }) {
+    /** The profile as it is then; nothing to change is no fault. */
+    async change(id: string, changes: { displayName?: string | undefined }) {
+      if (changes.displayName === undefined) return find(id);
       const [profile] = await db.update(profiles).set(changes).where(eq(profiles.id, id)).returning();
       return profile;
     },

@@ -1,3 +1,4 @@
+export type { Caller } from '@gatehouse/auth-middleware';
 export { accessTable } from './access-table.ts';
 export {
   ConfigError,

@@ -1,5 +1,7 @@
 import {
+  type Caller,
   createPageSchema,
+  entityTagOf,
   IdParamsSchema,
   PageQuerySchema,
   Problem,
@@ -11,12 +13,28 @@ import {
 import { z } from 'zod';
 import type { ItemStore } from '../store.ts';
 
-const NewItemSchema = z.strictObject({
-  name: TextSchema.trim().min(1).max(120),
-  description: TextSchema.max(2000).default(''),
-  priceCents: z.int().min(0).max(100_000_000),
-  stock: z.int().min(0).max(1_000_000),
-});
+const fields = {
+  name: TextSchema.trim()
+    .min(1)
+    .max(120)
+    .meta({ examples: ['Lantern'] }),
+  description: TextSchema.max(2000).meta({ examples: ['Brass, burns paraffin.'] }),
+  priceCents: z
+    .int()
+    .min(0)
+    .max(100_000_000)
+    .meta({ examples: [4900] }),
+  stock: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .meta({ examples: [12] }),
+};
+const NewItemSchema = z.strictObject({ ...fields, description: fields.description.default('') });
+// RFC 7396: null removes a member, and of these only the description can be without one.
+const ItemChangeSchema = z
+  .strictObject({ ...fields, description: fields.description.nullable().transform((text) => text ?? '') })
+  .partial();
 
 const ItemSchema = z
   .object({
@@ -38,8 +56,23 @@ const SearchSchema = PageQuerySchema.extend({
   q: TextSchema.max(120).optional().describe('A part of the name, in any case'),
 });
 
-/** Everyone with the scope reads every item; who adds one owns it. */
+const ofTheOwner = { scope: 'items:write', user: true, owner: 'caller or admin', ifMatch: true } as const;
+const changedSince = 'The item has changed since you read it: read it again';
+
+/** Everyone with the scope reads every item; who adds one owns it, and alone changes it, but for admins. */
 export function itemRoutes(items: ItemStore): readonly Route[] {
+  async function found(id: string) {
+    const item = await items.find(id);
+    if (item === undefined) throw new Problem(404, 'No such item');
+    return item;
+  }
+
+  async function requireOwner(id: string, caller: Caller): Promise<void> {
+    const { ownerId } = await found(id);
+    if (ownerId !== caller.subject && !caller.roles.has('admin'))
+      throw new Problem(403, 'The item belongs to someone else');
+  }
+
   return [
     route({
       method: 'get',
@@ -70,10 +103,10 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       summary: 'Reads an item',
       params: IdParamsSchema,
       responses: { 200: ItemSchema },
+      versioned: true,
       handler: async ({ params }) => {
-        const item = await items.find(params.id);
-        if (item === undefined) throw new Problem(404, 'No such item');
-        return { status: 200, body: item };
+        const item = await found(params.id);
+        return { status: 200, body: item, headers: { ETag: entityTagOf(item.version) } };
       },
     }),
     route({
@@ -84,9 +117,40 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       summary: 'Adds an item of the caller',
       body: NewItemSchema,
       responses: { 201: ItemSchema },
+      versioned: true,
       handler: async ({ body, caller }) => {
         const item = await items.create(caller.subject, body);
-        return { status: 201, body: item, headers: { Location: `/items/${item.id}` } };
+        const headers = { Location: `/items/${item.id}`, ETag: entityTagOf(item.version) };
+        return { status: 201, body: item, headers };
+      },
+    }),
+    route({
+      ...ofTheOwner,
+      method: 'patch',
+      path: '/items/{id}',
+      summary: 'Changes an item of the caller',
+      params: IdParamsSchema,
+      body: ItemChangeSchema,
+      responses: { 200: ItemSchema },
+      versioned: true,
+      handler: async ({ params: { id }, body, versions, caller }) => {
+        await requireOwner(id, caller);
+        const item = await items.change(id, versions, body);
+        if (item === undefined) throw new Problem(412, changedSince);
+        return { status: 200, body: item, headers: { ETag: entityTagOf(item.version) } };
+      },
+    }),
+    route({
+      ...ofTheOwner,
+      method: 'delete',
+      path: '/items/{id}',
+      summary: 'Removes an item of the caller',
+      params: IdParamsSchema,
+      responses: { 204: z.undefined() },
+      handler: async ({ params: { id }, versions, caller }) => {
+        await requireOwner(id, caller);
+        if (!(await items.remove(id, versions))) throw new Problem(412, changedSince);
+        return { status: 204, body: undefined };
       },
     }),
   ];
