@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { genericGrantRequest, refreshTokenGrant } from 'openid-client';
-import { client } from '../clients.ts';
+import { administer, register } from '../accounts.ts';
 import { assertMissingScope, assertProblem, call } from '../http.ts';
 import { assertDies, assertLive } from '../revoked.ts';
 import type { Page, User } from '../shapes.ts';
@@ -10,24 +9,6 @@ import { tokenOf } from '../sign-in.ts';
 import { gateway, services } from '../target.ts';
 
 const refused = { error: 'invalid_grant' };
-
-/** A new account, as somebody who registers gets it. */
-async function register() {
-  const json = { username: `user-${randomUUID().slice(0, 8)}`, password: 'seven grey herons' };
-  assert.equal((await call(`${gateway}/register`, { json })).status, 202);
-  const config = await client('demo-first-party');
-  const signIn = (scope: string) => genericGrantRequest(config, 'password', { ...json, scope });
-  const { access_token: token } = await signIn('profile:read');
-  const { status, body: user } = await call<User>(`${gateway}/users/me`, { token });
-  assert.equal(status, 200);
-  return { ...json, user, signIn, refresh: (token = '') => refreshTokenGrant(config, token) };
-}
-
-/** Does something as the administrator. */
-async function administer<Body>(method: string, path: string, json?: unknown) {
-  const token = await tokenOf('admin', 'users:admin');
-  return call<Body>(gateway + path, { method, token, ...(json !== undefined && { json }) });
-}
 
 test('an account that has just registered has a profile, without an e-mail address', async () => {
   const { username, user } = await register();

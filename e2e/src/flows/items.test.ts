@@ -42,6 +42,33 @@ test('H41 names come back as they were sent, byte for byte', async () => {
   for (const name of names) assert.equal((await add(name)).name, name);
 });
 
+test('Z17 an item is changed and removed by whoever knows its present version, its owner or an admin', async () => {
+  const { id } = await add(`Chest ${randomUUID()}`);
+  const url = `${gateway}/items/${id}`;
+  const send = <Body>(method: string, as: string, version?: string, json?: unknown) =>
+    call<Body>(url, {
+      method,
+      token: as,
+      headers: version === undefined ? {} : { 'if-match': version },
+      ...(json !== undefined && { json }),
+    });
+  const version = (await call(url, { token })).headers.get('etag') ?? '';
+  assert.match(version, /^"\d+"$/);
+  assertProblem(await send('PATCH', token, undefined, { stock: 1 }), 428);
+  const changed = await send<Item>('PATCH', token, version, { stock: 1 });
+  assert.equal(changed.status, 200);
+  assert.equal(changed.body.stock, 1);
+  assertProblem(await send('PATCH', token, version, { stock: 2 }), 412);
+  assertProblem(await send('DELETE', token, version), 412);
+
+  const next = changed.headers.get('etag') ?? '';
+  assertProblem(await send('PATCH', await tokenOf('bob', 'items:write'), next, { stock: 2 }), 403);
+  const { body } = await call<Item>(url, { token });
+  assert.deepEqual(body, changed.body);
+  assert.equal((await send('DELETE', await tokenOf('admin', 'items:write'), next)).status, 204);
+  assertProblem(await call(url, { token }), 404);
+});
+
 test('pages hold every item once, in order, up to the last', async () => {
   const mark = randomUUID();
   const added = [await add(`${mark} one`), await add(`${mark} two`), await add(`${mark} three`)];
