@@ -48,7 +48,9 @@ async function runFlows(directory: string): Promise<boolean> {
   writeFileSync(variables.SECRETS_FILE, '');
   const flows = await runTests('flows/*.test.ts', variables);
   writeFileSync(variables.LOG_FILE, logsOfAll());
-  return (await runTests('logs.test.ts', variables)) && flows;
+  const logs = await runTests('logs.test.ts', variables);
+  const outages = await runTests('outages/*.test.ts', { ...variables, COMPOSE: JSON.stringify(project) });
+  return flows && logs && outages;
 }
 
 async function docker(...command: string[]): Promise<boolean> {
