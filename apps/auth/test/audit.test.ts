@@ -14,6 +14,7 @@ import {
   basic,
   demoWeb,
   explorer,
+  orders,
   redemption,
   reporting,
   signIn,
@@ -73,6 +74,26 @@ suite('the audit log', () => {
       scope,
     });
     assert.ok(idToken);
+  });
+
+  test('J33 an exchange is recorded with the service that acts, the account that it acts for, and where', async () => {
+    const subject = (await auth.password({ scope: 'orders:write' })).body.access_token;
+    let exchanged = '';
+    const entries = await recorded(async () => {
+      const form = {
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: subject,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        audience: 'urn:gatehouse:items',
+        scope: 'items:read',
+      };
+      exchanged = (await auth.token(form, orders)).body.access_token;
+    });
+    assert.deepEqual(names(entries), ['token-issue success']);
+    const { jti, gid, aud, scope, act } = decodeJwt<{ gid: string; act: { sub: string } }>(exchanged);
+    assert.deepEqual([entries[0]?.clientId, entries[0]?.accountId], [act.sub, demoAccounts.johndoe.id]);
+    const grant = 'urn:ietf:params:oauth:grant-type:token-exchange';
+    assert.deepEqual(entries[0]?.detail, { jti, gid, audience: aud, grant, scope });
   });
 
   test('the request id of the record is the one of the answer', async () => {

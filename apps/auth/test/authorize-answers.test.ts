@@ -58,6 +58,29 @@ suite('what an authorization request is answered with', () => {
     assert.equal((await browser.open(authorizeUrl(posted))).forms[0]?.fields.iss, issuer);
   });
 
+  test('A41 A56 an answer with a code or a state in it tells no referrer, loads nothing and is framed by nobody', async () => {
+    const browser = auth.browser();
+    await signIn(browser);
+    const silent = { prompt: undefined, scope: 'openid' };
+    const posted = await browser.open(authorizeUrl({ ...silent, response_mode: 'form_post' }));
+    assert.ok(posted.forms[0]?.fields.code);
+    assert.doesNotMatch(posted.text, /<(link|img|iframe)|\ssrc=/);
+    const answers = [posted, await browser.open(authorizeUrl(silent))];
+    for (const mode of ['query', 'form_post']) {
+      answers.push(await auth.browser().open(authorizeUrl({ prompt: 'none', response_mode: mode })));
+    }
+    for (const { headers, redirect, forms } of answers) {
+      const state = forms[0]?.fields.state ?? new URL(redirect ?? 'none:').searchParams.get('state');
+      assert.equal(state, 'some-state');
+      assert.equal(headers.get('referrer-policy'), 'no-referrer');
+      assert.equal(headers.get('x-frame-options'), 'DENY');
+      assert.equal(headers.get('cache-control'), 'no-store');
+      const policy = headers.get('content-security-policy') ?? '';
+      assert.match(policy, /default-src 'none'.*frame-ancestors 'none'/);
+      assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+    }
+  });
+
   test('A34 a token is for the resource that was asked for, and two at once are refused', async () => {
     const resource = 'urn:gatehouse:api';
     const answer = await signIn(auth.browser(), authorizeUrl({ resource }));

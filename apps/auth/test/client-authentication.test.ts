@@ -69,14 +69,18 @@ suite('client authentication', () => {
     send('/token', { ...fields, ...(await authenticated(client_assertion)) });
 
   suite('with a secret', () => {
-    test('A18 an unknown client and a wrong secret get the same answer', async () => {
+    test('A18 an unknown client and a wrong secret, by Basic and in the form, get the same answer', async () => {
       const unknown = await send('/token', form, { authorization: basic({ id: 'nobody', secret: 'wrong' }) });
       const wrong = await send('/token', form, { authorization: basic({ ...reporting, secret: 'wrong' }) });
       for (const answer of [unknown, wrong]) {
         assert.deepEqual(short(answer), invalid);
         assert.match(answer.headers.get('www-authenticate') ?? '', /^Basic /);
       }
-      assert.deepEqual(unknown.body, wrong.body);
+      const wrongPost = { ...form, client_id: posting.id, client_secret: 'wrong' };
+      const posted = await send('/token', wrongPost);
+      const unknownPosted = await send('/token', { ...wrongPost, client_id: 'nobody' });
+      for (const answer of [posted, unknownPosted]) assert.deepEqual(short(answer), invalid);
+      for (const { body } of [wrong, posted, unknownPosted]) assert.deepEqual(body, unknown.body);
     });
 
     test('A18 an unknown client and a wrong secret take the same time', async () => {
@@ -258,9 +262,10 @@ suite('client authentication', () => {
   test('A14 refuses a parameter that is there twice', async () => {
     const type = { 'content-type': 'application/x-www-form-urlencoded' };
     const assertions = new URLSearchParams(await authenticated());
+    const own = `client_id=${posting.id}&client_secret=${posting.secret}`;
     const bodies = [
-      `client_id=${posting.id}&client_secret=${posting.secret}&client_secret=x`,
-      `client_id=${posting.id}&client_id=${posting.id}&client_secret=${posting.secret}`,
+      `${own}&client_secret=x`,
+      `${own}&client_id=${posting.id}`,
       `${assertions}&${assertions}`,
     ];
     for (const path of ['/token', '/par', '/revoke', '/introspect', '/device/authorize']) {
@@ -268,6 +273,13 @@ suite('client authentication', () => {
         const body = `${new URLSearchParams(form)}&token=x&redirect_uri=${callback}&${fields}`;
         const answer = await auth.send(path, { method: 'POST', body, headers: type });
         assert.deepEqual(short(answer), { status: 400, error: 'invalid_request' }, `${path} ${fields}`);
+      }
+    }
+    for (const path of ['/revoke', '/introspect']) {
+      for (const name of ['token', 'token_type_hint']) {
+        const body = `${own}&token=x&token_type_hint=access_token&${name}=x`;
+        const answer = await auth.send(path, { method: 'POST', body, headers: type });
+        assert.deepEqual(short(answer), { status: 400, error: 'invalid_request' }, `${path} ${name}`);
       }
     }
   });

@@ -5,7 +5,9 @@ import { demoAccounts } from '@gatehouse/demo-accounts';
 import type { Browser, Page } from '@gatehouse/test-kit';
 import { eq, like } from 'drizzle-orm';
 import { generateKeyPair } from 'jose';
+import { federationSettings } from '../src/federation/federation-settings.ts';
 import { accounts, federatedIdentities, records } from '../src/schema.ts';
+import { polyglot } from './interaction-app.ts';
 import {
   authorizeUrl,
   demoWeb,
@@ -393,6 +395,26 @@ describe('signing in at another provider', () => {
     }
   });
 
+  test('A50 what an answer says of its error is shown nowhere, and runs nowhere', async () => {
+    const browser = auth.browser();
+    for (const name of ['error', 'error_description', 'error_uri']) {
+      provider.person = person();
+      const answer = await answerFor(browser, await signInPage(browser));
+      answer.searchParams.delete('code');
+      answer.searchParams.set('error', 'server_error');
+      answer.searchParams.set(name, polyglot);
+      const page = await browser.open(answer.href);
+      assert.ok(page.status >= 400, name);
+      assert.match(page.text, /role="alert"/, name);
+      assert.doesNotMatch(page.text, /<script|<img|alert\(1\)/, name);
+      const own = await browser.open(
+        `${issuer}/account/signed-in?error=x&${name}=${encodeURIComponent(polyglot)}`,
+      );
+      assert.match(own.text, /role="alert"/, name);
+      assert.doesNotMatch(own.text, /<script|<img|alert\(1\)/, name);
+    }
+  });
+
   test('while the provider is down the page says so, and accounts of our own sign in', async () => {
     for (const how of ['never', 502] as const) {
       provider.person = person();
@@ -474,6 +496,21 @@ describe('a provider that is not there', () => {
     provider.answerWith(() => 'as usual');
     const again = await browser.open((await browser.open(await link(), fromOwnPage)).redirect ?? '');
     assert.match((await browser.open(again.redirect ?? '')).text, /<h1>Allow/);
+  });
+
+  test('the preset for Google needs an id and a secret alone, and is offered by its name', async (t) => {
+    const own = { FEDERATION_CLIENT_ID: 'some-id', FEDERATION_CLIENT_SECRET: 'some-secret' };
+    assert.deepEqual(federationSettings({ FEDERATION_PRESET: 'google', ...own }), {
+      issuer: 'https://accounts.google.com',
+      name: 'Google',
+      clientId: 'some-id',
+      clientSecret: 'some-secret',
+    });
+    const auth = await startTestAuth({ env: { FEDERATION_PRESET: 'google', ...own } });
+    t.after(() => auth.close());
+    const page = await auth.browser().open(authorizeUrl());
+    assert.match(page.text, /Continue with <bdi>Google</);
+    assert.ok((await signIn(auth.browser())).searchParams.has('code'));
   });
 
   test('without a provider nothing of it is to be seen', async (t) => {

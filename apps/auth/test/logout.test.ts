@@ -19,7 +19,7 @@ suite('signing out', () => {
   });
   after(() => auth.close());
 
-  test('A26 signing out kills the live tokens of every client of the session', async () => {
+  test('A26 J36 signing out kills the live tokens of every client of the session', async () => {
     const browser = auth.browser();
     const { accessToken, refreshToken, idToken } = await auth.signedIn('alice', browser);
     const redirect_uri = `${issuer}/explorer/callback`;

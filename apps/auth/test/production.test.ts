@@ -30,4 +30,29 @@ suite('behind TLS, without the password grant', () => {
     assert.equal(session?.path, '/');
     assert.ok(session && !('domain' in session.attributes));
   });
+
+  test('A44 so are the cookie of the registration, and the session that a new password gives', async () => {
+    const browser = createBrowser({ connectTo: { [issuer]: auth.url } });
+    const form = await browser.open(`${issuer}/register`);
+    const mark = browser.cookies.find(({ name }) => name === 'mark');
+    assert.ok(mark && 'httponly' in mark.attributes && 'secure' in mark.attributes);
+    assert.equal(mark.attributes.samesite, 'lax');
+    const [username, password, next] = ['tls-person', 'seven grey herons', 'eleven brown otters'];
+    const fields = { username, password, again: password };
+    const known = mark.value;
+    mark.value = `${known.slice(1)}A`;
+    assert.equal((await browser.submit(form, fields)).status, 403, 'a changed one counts for nothing');
+    const again = await browser.open(form.url);
+    assert.equal((await browser.submit(again, fields)).status, 200);
+    await browser.submit(await browser.open(`${issuer}/account`), { username, password });
+    const session = () => browser.cookies.find(({ name }) => name === '__Host-session');
+    const before = session()?.value;
+    const change = await browser.open(`${issuer}/account/password`);
+    const changed = await browser.submit(change, { current: password, password: next, again: next });
+    assert.match(changed.text, /Your password has been changed/);
+    const renewed = session();
+    assert.notEqual(renewed?.value, before);
+    assert.ok(renewed && 'secure' in renewed.attributes && 'httponly' in renewed.attributes);
+    assert.deepEqual([renewed.path, renewed.attributes.samesite], ['/', 'lax']);
+  });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt } from 'jose';
@@ -8,7 +9,9 @@ import {
   callback,
   demoWeb,
   explorer,
+  firstParty,
   issuer,
+  orders,
   redemption,
   reporting,
   signIn,
@@ -36,6 +39,22 @@ suite('token endpoint', () => {
       assert.match(body.error, /^invalid_(grant|request)$/);
     }
     assert.equal((await auth.token(form, demoWeb)).status, 200);
+  });
+
+  test('A06 refuses verifiers of 42 and 129 characters though they are the right ones, and takes 43 and 128', async () => {
+    for (const [length, isTaken] of [
+      [42, false],
+      [43, true],
+      [128, true],
+      [129, false],
+    ] as const) {
+      const code_verifier = 'v'.repeat(length);
+      const code_challenge = hash('sha256', code_verifier, 'base64url');
+      const answer = await signIn(auth.browser(), authorizeUrl({ code_challenge }));
+      const { status, body } = await auth.token({ ...redemption(answer), code_verifier }, demoWeb);
+      assert.equal(status, isTaken ? 200 : 400, `${length} characters`);
+      if (!isTaken) assert.match(body.error, /^invalid_(grant|request)$/);
+    }
   });
 
   test('A10 A54 refuses a code of another client, for another address, of another kind, or after 60 s', async (t) => {
@@ -75,16 +94,37 @@ suite('token endpoint', () => {
     assert.notEqual(decodeJwt(again.accessToken).gid, decodeJwt(first.body.access_token).gid);
   });
 
-  test('A14 refuses a parameter that is there twice', async () => {
-    for (const name of ['grant_type', 'scope', 'client_id']) {
-      const body = `${new URLSearchParams(clientCredentials)}&client_id=${reporting.id}&${name}=x`;
-      const headers = {
-        'content-type': 'application/x-www-form-urlencoded',
-        authorization: basic(reporting),
-      };
-      const answer = await auth.send('/token', { method: 'POST', body, headers });
-      assert.equal(answer.status, 400, name);
-      assert.equal(answer.body.error, 'invalid_request', name);
+  test('A14 refuses any parameter that is there twice, of every grant, and uses nothing up', async () => {
+    const redeemed = await code();
+    const { refreshToken } = await auth.signedIn();
+    const subject = (await auth.password({ scope: 'orders:write' })).body.access_token;
+    const forms: [Record<string, string>, typeof firstParty | typeof demoWeb][] = [
+      [redeemed, demoWeb],
+      [{ grant_type: 'refresh_token', refresh_token: refreshToken, scope: 'items:read' }, demoWeb],
+      [clientCredentials, reporting],
+      [{ grant_type: 'password', username: 'johndoe', password: 'secret', scope: 'items:read' }, firstParty],
+      [
+        {
+          grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+          subject_token: subject,
+          subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+          audience: 'urn:gatehouse:items',
+          scope: 'items:read',
+        },
+        orders,
+      ],
+    ];
+    for (const [form, client] of forms) {
+      const own = new URLSearchParams({ ...form, client_id: client.id });
+      const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' };
+      if ('secret' in client) headers.authorization = basic(client);
+      for (const [name, value] of own) {
+        const body = `${own}&${new URLSearchParams({ [name]: value })}`;
+        const answer = await auth.send('/token', { method: 'POST', body, headers });
+        const told = [answer.status, answer.body.error];
+        assert.deepEqual(told, [400, 'invalid_request'], `${form.grant_type} ${name}`);
+      }
+      assert.equal((await auth.token(form, client)).status, 200, form.grant_type);
     }
   });
 

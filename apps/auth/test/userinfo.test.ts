@@ -28,8 +28,17 @@ suite('userinfo', () => {
     assert.match(refused.headers.get('www-authenticate') ?? '', /error="insufficient_scope"/);
 
     const { accessToken, idToken, refreshToken } = await auth.signedIn();
-    assert.equal((await auth.send(`/userinfo?access_token=${accessToken}`)).status, 400);
-    assert.equal((await auth.send('/userinfo')).status, 401);
+    const nothing = await auth.send('/userinfo');
+    const inQuery = await auth.send(`/userinfo?access_token=${accessToken}`);
+    const inForm = await auth.post('/userinfo', { access_token: accessToken });
+    for (const { status, headers } of [nothing, inQuery, inForm]) {
+      assert.equal(status, 401);
+      assert.match(headers.get('www-authenticate') ?? '', /^Bearer realm=/);
+    }
+    assert.deepEqual(inQuery.body, nothing.body);
+    const headers = { authorization: `Bearer ${accessToken}` };
+    const twice = await auth.send(`/userinfo?access_token=${accessToken}`, { headers });
+    assert.deepEqual([twice.status, twice.body.error], [400, 'invalid_request']);
     const clients = await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting);
     const exchanged = await auth.token(
       {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { rawRequest } from '@gatehouse/test-kit';
@@ -19,6 +20,8 @@ after(async () => {
   }
 });
 
+const hmacOf = (input: string, secret: string) =>
+  `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
 const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 test('J01-J24 no malformed, altered or foreign token is accepted by any process', async () => {
@@ -26,6 +29,7 @@ test('J01-J24 no malformed, altered or foreign token is accepted by any process'
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
   const header = JSON.parse(Buffer.from(head, 'base64url').toString());
   const { tokens } = await signIn('bob', 'openid offline_access profile:read');
+  const withHeader = (fields: object) => `${base64url({ ...header, ...fields })}.${payload}.${signature}`;
   const malformed: Record<string, string> = {
     'no JWT': 'junk',
     'empty segments': '..',
@@ -33,11 +37,20 @@ test('J01-J24 no malformed, altered or foreign token is accepted by any process'
     'four segments': `${token}.${signature}`,
     'five segments': `${token}.${signature}.${signature}`,
     'J01 alg none': `${base64url({ ...header, alg: 'none' })}.${payload}.`,
-    'J01 alg nOnE, signature kept': `${base64url({ ...header, alg: 'nOnE' })}.${payload}.${signature}`,
-    'J02 alg HS256': `${base64url({ ...header, alg: 'HS256' })}.${payload}.${signature}`,
-    'J05 own jwk': `${base64url({ ...header, jwk: { kty: 'oct', k: 'AA' } })}.${payload}.${signature}`,
-    'J08 kid with a path': `${base64url({ ...header, kid: '../../dev/null' })}.${payload}.${signature}`,
-    'J08 kid __proto__': `${base64url({ ...header, kid: '__proto__' })}.${payload}.${signature}`,
+    'J01 alg nOnE, signature kept': withHeader({ alg: 'nOnE' }),
+    'J02 alg HS256': withHeader({ alg: 'HS256' }),
+    'J05 own jwk': withHeader({ jwk: { kty: 'oct', k: 'AA' } }),
+    'J03 HMAC with an empty secret': hmacOf(`${base64url({ ...header, alg: 'HS256' })}.${payload}`, ''),
+    'J03 HMAC with a weak secret': hmacOf(`${base64url({ ...header, alg: 'HS256' })}.${payload}`, 'secret'),
+    'J04 alg RS256': withHeader({ alg: 'RS256' }),
+    'J06 jku': withHeader({ jku: 'http://127.0.0.1:9/jwks' }),
+    'J07 x5c': withHeader({ x5c: ['MIIB'] }),
+    'J09 crit': withHeader({ crit: ['exp'], exp: 1 }),
+    'J10 typ JWT': withHeader({ typ: 'JWT' }),
+    'J12 encrypted': `${base64url({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' })}..AAAA.AAAA.AAAA`,
+    'J14 as JSON': JSON.stringify({ protected: head, payload, signature }),
+    'J08 kid with a path': withHeader({ kid: '../../dev/null' }),
+    'J08 kid __proto__': withHeader({ kid: '__proto__' }),
     'altered claims': `${head}.${base64url({ ...claims, roles: ['admin'] })}.${signature}`,
     'later exp': `${head}.${base64url({ ...claims, exp: claims.exp + 3600 })}.${signature}`,
     'payload is no JSON': `${head}.AAAA.${signature}`,

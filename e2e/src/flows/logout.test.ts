@@ -6,7 +6,7 @@ import { authorizationRequest, signIn, walkPages } from '../sign-in.ts';
 
 const home = 'http://localhost:9999/';
 
-test("A26 signing out ends the session, its refresh tokens and its live access tokens, and nobody else's", async (t) => {
+test("A26 J36 signing out ends the session, its refresh tokens and its live access tokens, and nobody else's", async (t) => {
   const { browser, config, tokens } = await signIn('alice', 'openid offline_access profile:read items:read');
   const { tokens: elsewhere } = await signIn('alice', 'openid profile:read');
   await assertLive(tokens.access_token);

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
-import { createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import {
+  createCipheriv,
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+} from 'node:crypto';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
 import { createTestIssuer, type TestIssuer } from '@gatehouse/test-kit';
+import { dictionary } from '@zxcvbn-ts/language-common';
 import { base64url, CompactEncrypt } from 'jose';
 import { assertInvalidToken, assertRefused, epochSeconds, openApp } from './app.ts';
 
@@ -47,7 +56,7 @@ test('J01 refuses alg none in any case, with and without a signature', async (t)
   await assertRefused(app, tokens);
 });
 
-test('J02, J03 refuses HMAC keyed with what is public, empty or weak', async (t) => {
+test('J02, J03 refuses HMAC keyed with what is public, empty or one of 2,000 words tried first', async (t) => {
   const app = await openApp(t);
   const jwk = app.issuer.jwks.keys[0] as Record<string, string>;
   const { kid, privateKey } = app.issuer.signingKey;
@@ -64,16 +73,19 @@ test('J02, J03 refuses HMAC keyed with what is public, empty or weak', async (t)
     changeme: 'changeme',
   };
   const [, payload] = await partsOf(app.issuer);
+  const keyedWith = (secret: string | Buffer, alg: string, hash: string) => {
+    const input = `${encode({ alg, typ: 'at+jwt', kid })}.${encode(payload)}`;
+    return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`;
+  };
   const tokens: Record<string, string> = {};
   for (const [name, secret] of Object.entries(secrets)) {
-    for (const [alg, hash] of [
-      ['HS256', 'sha256'],
-      ['HS512', 'sha512'],
-    ] as const) {
-      const input = `${encode({ alg, typ: 'at+jwt', kid })}.${encode(payload)}`;
-      tokens[`${alg} ${name}`] = `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`;
-    }
+    tokens[`HS256 ${name}`] = keyedWith(secret, 'HS256', 'sha256');
+    tokens[`HS512 ${name}`] = keyedWith(secret, 'HS512', 'sha512');
   }
+  for (const word of dictionary['passwords-common'].slice(0, 2_000)) {
+    tokens[`HS256 word ${word}`] = keyedWith(word, 'HS256', 'sha256');
+  }
+  assert.ok(Object.keys(tokens).length > 2_000);
   await assertRefused(app, tokens);
 });
 
@@ -131,7 +143,8 @@ test('J06 refuses jku and x5u, and connects to neither', async (t) => {
   const { port } = listener.address() as { port: number };
   const app = await openApp(t);
   const headers = [{ jku: `http://127.0.0.1:${port}/jwks` }, { x5u: `http://127.0.0.1:${port}/cert` }];
-  await assertRefused(app, await withHeaders(app.issuer, headers));
+  const unknown = headers.map((header) => ({ ...header, kid: 'unknown' }));
+  await assertRefused(app, await withHeaders(app.issuer, [...headers, ...unknown]));
   assert.equal(connections, 0);
 });
 
@@ -150,6 +163,7 @@ test('J08, J28 refuses every kid but a published one, and a token without kid', 
     "' OR 1=1--",
     ';ls',
     'x'.repeat(4000),
+    'x'.repeat(10_000),
     '',
     1,
     [],
@@ -241,10 +255,21 @@ test('J12, J13 refuses encrypted tokens without trying to open them', async (t) 
   const plain = new TextEncoder().encode(await app.issuer.sign());
   const key = randomBytes(32);
   const jwe = (header: object) => `${encode(header)}.a.b.c.d`;
+  /** Five megabytes for whoever opens it, and short enough for a header. */
+  const bomb = () => {
+    const header = encode({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' });
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(header));
+    const text = Buffer.concat([cipher.update(deflateRawSync(Buffer.alloc(5_000_000))), cipher.final()]);
+    return [header, '', ...[iv, text, cipher.getAuthTag()].map((part) => part.toString('base64url'))].join(
+      '.',
+    );
+  };
   await assertRefused(app, {
     dir: await new CompactEncrypt(plain).setProtectedHeader({ alg: 'dir', enc: 'A256GCM' }).encrypt(key),
     'PBES2 with 2^31 rounds': jwe({ alg: 'PBES2-HS512+A256KW', enc: 'A256GCM', p2c: 2 ** 31, p2s: 'AAAA' }),
     compressed: jwe({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }),
+    'a bomb': bomb(),
   });
 });
 
@@ -393,6 +418,11 @@ test('J23 refuses payloads and headers that are not plain UTF-8 JSON objects', a
     'header null': signText('null', payload),
     'header string': signText('"ES256"', payload),
     'a deep array': signText(header, `${'['.repeat(2500)}${']'.repeat(2500)}`),
+    'ten thousand levels': signText(header, payload.replace('{', `{"deep":${'['.repeat(10_000)}`)),
+    'a deep header': signText(
+      header.replace('{', `{"deep":${'['.repeat(2500)}${']'.repeat(2500)},`),
+      payload,
+    ),
   });
 });
 

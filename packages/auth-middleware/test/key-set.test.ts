@@ -164,6 +164,8 @@ test('J27 unfit keys are reported and not used, the others are', async (t) => {
   issuer.jwks.keys.push(
     { ...privateKey.export({ format: 'jwk' }), kid: 'private', alg: 'ES256', use: 'sig' },
     { ...rsa.export({ format: 'jwk' }), kid: 'rsa', alg: 'RS256', use: 'sig' },
+    { ...rsa.export({ format: 'jwk' }), e: 'AQ', kid: 'exponent 1', alg: 'RS256', use: 'sig' },
+    { ...rsa.export({ format: 'jwk' }), kid: 'rsa by another name', alg: 'ES256', use: 'sig' },
     { kty: 'oct', k: 'c2VjcmV0', kid: 'oct', alg: 'HS256', use: 'sig' },
     named('encryption', { use: 'enc' }),
     named('no use', { use: undefined }),
@@ -182,7 +184,7 @@ test('J27 unfit keys are reported and not used, the others are', async (t) => {
   await app.keySet.load();
   assert.deepEqual(app.keySet.current(), { keys: [sound] });
   assert.equal(app.faults.length, 1);
-  assert.match(String(app.faults[0]), /15 published keys are not used/);
+  assert.match(String(app.faults[0]), /17 published keys are not used/);
   assert.equal((await app.get(await issuer.sign())).status, 200);
   for (const kid of ['no use', 'no algorithm', 'twice', 'encryption']) {
     assertInvalidToken(await app.get(await issuer.sign({}, { kid })), kid);

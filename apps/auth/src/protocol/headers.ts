@@ -16,7 +16,6 @@ export function speakAsIssuer(issuer: string): RequestHandler {
     for (const name of Object.keys(req.headers))
       if (name.startsWith('x-forwarded-')) delete req.headers[name];
     req.headers.host = host;
-    req.headers['x-forwarded-host'] = host;
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1);
     next();
   };

@@ -127,6 +127,8 @@ const saysNothingOfItself = [
 async function answerClients(ctx: KoaContextWithOIDC, next: Next): Promise<void> {
   const isForClients = clientEndpoints.includes(ctx.path);
   if (isForClients || ctx.path === '/userinfo') ctx.req.headers.accept = 'application/json';
+  // A token in the query is no credential, here as at the services.
+  if (ctx.path === '/userinfo' && !ctx.get('authorization')) ctx.querystring = '';
   await next();
   if (!isForClients) return;
   const { error_description: told = '' } = (ctx.body ?? {}) as { error_description?: string };
