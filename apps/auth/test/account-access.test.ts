@@ -133,6 +133,23 @@ suite('the end of access', () => {
     await store.upsert('new', await session('new'), 60);
   });
 
+  test('a crowd that signs an account out dates what it is given next no further ahead than services take', async (t) => {
+    const { db, denylist } = auth;
+    const vault = createVault(encryptionKey);
+    const revocations = createRevocations({ db, denylist, logger });
+    t.after(() => revocations.close());
+    const sessions = createSessions({ db, vault, deliveries: { add: async () => {} } });
+    const access = createAccountAccess({ db, vault, revocations, sessions });
+    const atOnce = Array.from({ length: 20 }, () => access.endAll(alice.id, { changesNothing: true }));
+    const dates = await Promise.all(atOnce);
+    assert.equal(new Set(dates).size, 1);
+    // One after another, each ends what the one before had let begin.
+    assert.ok((await access.endAll(alice.id, { changesNothing: true })) > Math.max(...dates));
+    // And who changes the account has a moment of his own, whoever else is at it.
+    const changes = await Promise.all([access.endAll(alice.id), access.endAll(alice.id)]);
+    assert.equal(new Set(changes).size, 2);
+  });
+
   test('an account with more sessions and grants than one statement takes is signed out of all', async () => {
     const { db, denylist } = auth;
     const browser = auth.browser();

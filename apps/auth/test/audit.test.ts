@@ -196,6 +196,18 @@ suite('the audit log', () => {
     );
   });
 
+  test('a browser that names an unknown client is no client that fails to authenticate', async () => {
+    const entries = await recorded(async () => {
+      for (const path of ['/logout', '/logout/success', '/authorize']) {
+        assert.equal(
+          (await auth.send(`${path}?client_id=nobody`, { headers: { accept: '*/*' } })).status,
+          400,
+        );
+      }
+    });
+    assert.deepEqual(names(entries), []);
+  });
+
   test('an account is told of from the newest event to the oldest, page by page, and of no other account', async () => {
     await auth.signedIn('bob');
     const reader = createAuditReader(auth.db);

@@ -447,18 +447,18 @@ describe('signing in at another provider', () => {
   });
 });
 
-describe('a provider that is not there', () => {
+const variablesFor = ({ url }: TestProvider) => ({
+  FEDERATION_ISSUER: url,
+  FEDERATION_NAME: 'Elsewhere',
+  FEDERATION_CLIENT_ID: providerClient.id,
+  FEDERATION_CLIENT_SECRET: providerClient.secret,
+});
+
+describe('a provider', () => {
   test('nothing waits for it at the start, its link answers 503, and it is back once it answers', async (t) => {
-    const provider = await startTestProvider({ token_endpoint_auth_method: 'client_secret_basic' });
+    const provider = await startTestProvider();
     t.after(() => provider.close());
-    const auth = await startTestAuth({
-      env: {
-        FEDERATION_ISSUER: provider.url,
-        FEDERATION_NAME: 'Elsewhere',
-        FEDERATION_CLIENT_ID: providerClient.id,
-        FEDERATION_CLIENT_SECRET: providerClient.secret,
-      },
-    });
+    const auth = await startTestAuth({ env: variablesFor(provider) });
     t.after(() => auth.close());
     const browser = auth.browser();
     const link = async () =>
@@ -505,12 +505,34 @@ describe('a provider that is not there', () => {
       name: 'Google',
       clientId: 'some-id',
       clientSecret: 'some-secret',
+      authMethod: undefined,
     });
     const auth = await startTestAuth({ env: { FEDERATION_PRESET: 'google', ...own } });
     t.after(() => auth.close());
     const page = await auth.browser().open(authorizeUrl());
     assert.match(page.text, /Continue with <bdi>Google</);
     assert.ok((await signIn(auth.browser())).searchParams.has('code'));
+  });
+
+  test('the secret goes the way that the client was registered for', async (t) => {
+    const post = 'client_secret_post';
+    const cases: [variables: Record<string, string>, metadata: Record<string, unknown>][] = [
+      [{ FEDERATION_CLIENT_AUTH_METHOD: post }, {}],
+      [{}, { token_endpoint_auth_methods_supported: [post] }],
+    ];
+    for (const [variables, metadata] of cases) {
+      const provider = await startTestProvider({ token_endpoint_auth_method: post });
+      t.after(() => provider.close());
+      provider.metadata = metadata;
+      const auth = await startTestAuth({ env: { ...variablesFor(provider), ...variables } });
+      t.after(() => auth.close());
+      const browser = auth.browser();
+      const [, link] =
+        /href="(\/interaction\/[^"]+csrf[^"]+)"/.exec((await browser.open(authorizeUrl())).text) ?? [];
+      const there = await browser.open(issuer + link, fromOwnPage);
+      const back = await browser.open(there.redirect ?? '');
+      assert.match((await browser.open(back.redirect ?? '')).text, /<h1>Allow/);
+    }
   });
 
   test('without a provider nothing of it is to be seen', async (t) => {

@@ -37,6 +37,9 @@ export async function startTestProvider(metadata: Partial<ClientMetadata> = {}) 
     if (how === 'never') return;
     if (typeof how === 'number') return void res.writeHead(how).end();
     if (path.startsWith('/interaction/')) return void signIn();
+    // The library takes both ways of sending a secret from every client. Others do not.
+    const isPost = metadata.token_endpoint_auth_method === 'client_secret_post';
+    if (path === '/token' && isPost === 'authorization' in req.headers) return void res.writeHead(401).end();
     provider?.callback()(req, res);
 
     async function signIn() {
@@ -76,7 +79,6 @@ export async function startTestProvider(metadata: Partial<ClientMetadata> = {}) 
         client_secret: providerClient.secret,
         redirect_uris: [`${issuer}/interaction/federation/callback`],
         id_token_signed_response_alg: 'ES256',
-        token_endpoint_auth_method: 'client_secret_post',
         ...metadata,
       },
     ],

@@ -16,9 +16,10 @@ interface Alongside {
 export interface AccountAccess {
   /**
    * Ends every session, grant, refresh token and access token of an account.
+   * @param options.changesNothing the account stays as it is, so that of several such ends at once one is all
    * @returns from when on a sign-in counts, in epoch seconds
    */
-  endAll(accountId: string, options?: Alongside): Promise<number>;
+  endAll(accountId: string, options?: Alongside & { changesNothing?: boolean }): Promise<number>;
   /** Refuses every access token that an account has now; its sessions and refresh tokens go on and get new ones. */
   endAccessTokens(accountId: string, options?: Alongside): Promise<void>;
   /** Ends every grant that an account has given to a client, with its tokens. */
@@ -43,7 +44,7 @@ export function createAccountAccess({
   /** What an account was issued until now, and what `work` ends besides. */
   async function endTokens(
     accountId: string,
-    alongside: Alongside['alongside'],
+    { alongside, changesNothing }: Alongside & { changesNothing?: boolean },
     work: (tx: Db, notBefore: number) => Promise<readonly string[]> = async () => [],
   ): Promise<number> {
     const isThis = eq(accounts.id, accountId);
@@ -55,8 +56,12 @@ export function createAccountAccess({
     await revocations.revokeAll(async (tx) => {
       await alongside?.(tx);
       const [account] = await tx.select().from(accounts).where(isThis).for('update');
+      const last = account?.tokensNotBefore ?? 0;
+      // Another end since this one began: what came after that and is there now goes by its grant. A date for each of a
+      // crowd would be further ahead than services take.
+      const isDated = changesNothing && last > (known?.tokensNotBefore ?? 0);
       // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
-      notBefore = Math.max(Math.ceil(Date.now() / 1000), account?.tokensNotBefore ?? 0) + 1;
+      notBefore = isDated ? last : Math.max(Math.ceil(Date.now() / 1000), last) + 1;
       await tx.update(accounts).set({ tokensNotBefore: notBefore }).where(isThis);
       const gids = await work(tx, notBefore);
       return [{ sub: accountId, notBefore }, ...gids.map((gid) => ({ gid }))];
@@ -76,15 +81,15 @@ export function createAccountAccess({
   }
 
   return {
-    endAll: (accountId, { alongside } = {}) =>
-      endTokens(accountId, alongside, async (tx, notBefore) => {
+    endAll: (accountId, options = {}) =>
+      endTokens(accountId, options, async (tx, notBefore) => {
         await sessions.endAll(tx, accountId, notBefore);
         // Each by its id as well: a request that has read its grant before may yet sign a token, however late.
         return deleteGrants(tx, accountId);
       }),
 
-    async endAccessTokens(accountId, { alongside } = {}) {
-      await endTokens(accountId, alongside);
+    async endAccessTokens(accountId, options = {}) {
+      await endTokens(accountId, options);
     },
 
     async endGrantsOf(accountId, clientId) {

@@ -97,7 +97,8 @@ export function createAccountAdmin({
     },
 
     async signOut(act) {
-      await access.endAll(act.accountId, { alongside: changing(act, 'admin-sign-out') });
+      const alongside = changing(act, 'admin-sign-out');
+      await access.endAll(act.accountId, { alongside, changesNothing: true });
     },
   };
 }

@@ -150,7 +150,8 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
   router.post('/sign-out-everywhere', async (req, res) => {
     const accountId = here(req).account.id;
     const event = { event: 'sign-out', outcome: 'success', accountId, detail: { everywhere: true } } as const;
-    await access.endAll(accountId, { alongside: (tx) => audit.record(event, req, tx) });
+    const alongside = (tx: Db) => audit.record(event, req, tx);
+    await access.endAll(accountId, { alongside, changesNothing: true });
     res.redirect(303, '/logout/success');
   });
 

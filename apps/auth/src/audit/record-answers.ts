@@ -23,7 +23,8 @@ function eventOf(ctx: KoaContextWithOIDC): AuditEvent | undefined {
   const answer = body as { access_token?: string; error?: string } | undefined;
   const clientId = oidc?.client?.clientId;
   if (oidc === undefined || typeof answer !== 'object') return undefined;
-  if (answer.error === 'invalid_client') {
+  // With 400, it is a browser that names a client which there is not.
+  if (answer.error === 'invalid_client' && ctx.status === 401) {
     return { event: 'client-authentication', outcome: 'failure', clientId, detail: { at: oidc.route } };
   }
   if (oidc.route !== 'token' || answer.access_token === undefined) return undefined;

@@ -8,6 +8,8 @@ export const federationVariables = {
   FEDERATION_NAME: z.string().max(60).optional(),
   FEDERATION_CLIENT_ID: z.string().optional(),
   FEDERATION_CLIENT_SECRET: z.string().optional(),
+  /** How the secret is sent; without it, the way that OpenID Connect takes where a client says nothing. */
+  FEDERATION_CLIENT_AUTH_METHOD: z.enum(['client_secret_basic', 'client_secret_post']).optional(),
 };
 
 type FederationVariables = z.output<z.ZodObject<typeof federationVariables>>;
@@ -19,6 +21,7 @@ export interface FederationSettings {
   name: string;
   clientId: string;
   clientSecret: string;
+  authMethod?: FederationVariables['FEDERATION_CLIENT_AUTH_METHOD'];
 }
 
 const presets = { google: { issuer: 'https://accounts.google.com', name: 'Google' } };
@@ -32,6 +35,7 @@ export function federationSettings(variables: FederationVariables): FederationSe
     FEDERATION_PRESET: preset,
     FEDERATION_CLIENT_ID: clientId,
     FEDERATION_CLIENT_SECRET: clientSecret,
+    FEDERATION_CLIENT_AUTH_METHOD: authMethod,
   } = variables;
   const names = Object.keys(federationVariables) as (keyof FederationVariables)[];
   const set = names.filter((name) => variables[name] !== undefined);
@@ -55,7 +59,7 @@ export function federationSettings(variables: FederationVariables): FederationSe
     faults.push('FEDERATION_ISSUER: must be https, unless the provider is on this machine');
   }
   if (faults.length > 0 || !issuer || !name || !clientId || !clientSecret) throw new ConfigError(faults);
-  return { issuer, name, clientId, clientSecret };
+  return { issuer, name, clientId, clientSecret, authMethod };
 }
 
 /** Whether this address is not https, though it leads off this machine. */

@@ -161,9 +161,10 @@ export function interactionOfState(state: unknown): string | undefined {
   return /^([\w-]{10,64})\.[\w-]{43}$/.exec(typeof state === 'string' ? state : '')?.[1];
 }
 
-async function discover({ issuer, clientId, clientSecret }: FederationSettings): Promise<Configuration> {
+async function discover(settings: FederationSettings): Promise<Configuration> {
+  const { issuer, clientId } = settings;
   const isLocal = issuer.startsWith('http:');
-  const config = await discovery(new URL(issuer), clientId, undefined, authenticateWith(clientSecret), {
+  const config = await discovery(new URL(issuer), clientId, undefined, authenticateWith(settings), {
     // In the code flow the signature of the ID token is checked only when asked for.
     execute: [enableNonRepudiationChecks, ...(isLocal ? [allowInsecureRequests] : [])],
     timeout: timeoutSeconds,
@@ -175,11 +176,14 @@ async function discover({ issuer, clientId, clientSecret }: FederationSettings):
   return config;
 }
 
-// OpenID Connect Discovery 1.0, 3: a provider that says nothing takes client_secret_basic.
-function authenticateWith(secret: string): ClientAuth {
+// OpenID Connect Discovery 1.0, 3, and Registration 1.0, 2: who says nothing means client_secret_basic. A provider that takes
+// both may still hold each client to its own.
+function authenticateWith({ clientSecret, authMethod }: FederationSettings): ClientAuth {
   return (server, client, body, headers) => {
-    const takesPost = server.token_endpoint_auth_methods_supported?.includes('client_secret_post');
-    (takesPost ? ClientSecretPost : ClientSecretBasic)(secret)(server, client, body, headers);
+    const taken = server.token_endpoint_auth_methods_supported ?? [];
+    const isPostAlone = taken.includes('client_secret_post') && !taken.includes('client_secret_basic');
+    const isPost = authMethod === undefined ? isPostAlone : authMethod === 'client_secret_post';
+    (isPost ? ClientSecretPost : ClientSecretBasic)(clientSecret)(server, client, body, headers);
   };
 }
 
