@@ -292,7 +292,11 @@ suite('token endpoint', () => {
   });
 
   test('A36 the orders service gets a token in its own name, for reservations at items and for nothing else', async () => {
-    const form = { grant_type: 'client_credentials', scope: 'items:reserve', resource: 'urn:gatehouse:items' };
+    const form = {
+      grant_type: 'client_credentials',
+      scope: 'items:reserve',
+      resource: 'urn:gatehouse:items',
+    };
     const { status, body } = await auth.token(form, orders);
     assert.equal(status, 200, JSON.stringify(body));
     const { sub, client_id, aud, scope, act, gid } = decodeJwt(body.access_token);

@@ -56,7 +56,8 @@ function adjustClients(provider: Provider): void {
     if (isAsked && !isAllowed) throw new errors.UnauthorizedClient();
     // The library looks at the resource too late: after it has used up the code or the refresh token.
     const resource = isAsked ? oidc?.params?.resource : undefined;
-    const isKnown = type === 'client_credentials' ? scopesInOwnName(this, resource) : resource === apiAudience;
+    const isKnown =
+      type === 'client_credentials' ? scopesInOwnName(this, resource) : resource === apiAudience;
     if (resource !== undefined && !isKnown) throw new errors.InvalidTarget();
     return isAllowed;
   };
