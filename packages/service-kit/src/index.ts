@@ -19,6 +19,7 @@ export {
   type DatabaseSource,
   type Db,
   isDatabaseUnavailable,
+  isDuplicate,
   openDatabase,
 } from './database.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
@@ -49,5 +50,4 @@ export {
   ServiceConfigSchema,
   type SharedParts,
   startService,
-  type Task,
 } from './start-service.ts';

@@ -40,15 +40,8 @@ export interface Service<Config extends ServiceConfig = ServiceConfig> {
   /** Fills an empty database with demo data; runs at each start with DEMO=true, so it must be repeatable. */
   seed(db: Db): Promise<void>;
   routes(deps: { db: Db; config: Config }): readonly Route[];
-  /** What every process of it does besides answering. */
-  tasks?(deps: { db: Db; config: Config }): readonly Task[];
-}
-
-/** Work in the background: it runs after every pause, never twice at a time in one process. */
-export interface Task {
-  name: string;
-  pauseMs: () => number;
-  run(): Promise<void>;
+  /** What every process of it does about once a second besides answering, by name. */
+  tasks?(deps: { db: Db; config: Config }): Record<string, () => Promise<void>>;
 }
 
 /** The routes that a service declares, for whoever reads them and runs none. */
@@ -64,6 +57,9 @@ export interface SharedParts {
   logger: Logger;
   metrics: Metrics;
 }
+
+// Processes that were started together do not meet each time.
+const taskPauseMs = () => 500 + Math.random() * 1_000;
 
 const apiAudience = 'urn:gatehouse:api';
 
@@ -97,8 +93,8 @@ export async function startService<Config extends ServiceConfig>(
   );
   const health = createHealth({ database: database.ping, ...guard.checks }, logger);
   const routes = service.routes({ db: database.db, config });
-  for (const { name, pauseMs, run } of service.tasks?.({ db: database.db, config }) ?? []) {
-    const repeated = repeat(pauseMs, name, run, logger);
+  for (const [name, task] of Object.entries(service.tasks?.({ db: database.db, config }) ?? {})) {
+    const repeated = repeat(taskPauseMs, name, task, logger);
     opening.defer(() => repeated.stop());
   }
   const app = createServiceApp({
