@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, test } from 'node:test';
+import { after, suite, type TestContext, test } from 'node:test';
+import { type Caller, createLogger, type Db, openDatabase } from '@gatehouse/service-kit';
 import { assertProblem, createTestBench } from '@gatehouse/service-kit/testing';
-import { sql } from 'drizzle-orm';
+import { realServer, startPostgres } from '@gatehouse/test-kit';
+import { isNotNull, sql } from 'drizzle-orm';
 import { items } from '../src/app.ts';
-import { reservations as table } from '../src/schema.ts';
+import { items as itemTable, reservations as table } from '../src/schema.ts';
+import { createItemStore, createReservationStore } from '../src/store.ts';
 
 const bench = await createTestBench();
 after(bench.close);
@@ -108,7 +111,7 @@ test('what nobody confirms lapses, goes back to the stock by itself, and cannot 
   assert.equal((await confirm(itemId, as, kept)).status, 204);
   for (const id of [kept, lapsing]) await letLapse(id);
   assertProblem(await confirm(itemId, as, lapsing), 404);
-  while ((await stockOf(itemId)) !== 4);
+  for (let tries = 0; (await stockOf(itemId)) !== 4; tries++) assert.ok(tries < 5_000, 'nothing lapses');
   assert.notEqual((await read(itemId)).etag, before.etag);
   assertProblem(await release(itemId, as, lapsing), 404);
   assert.equal((await confirm(itemId, as, kept)).status, 204);
@@ -163,4 +166,90 @@ test('DEMO=true reserves what the demo orders have, once for all starts', async 
   assert.equal((await release(first.itemId, inOwnName(), first.id)).status, 204);
   await items.seed(bench.db);
   assert.equal((await reserved()).length, 3);
+});
+
+suite('several processes on a PostgreSQL server', realServer('postgres'), () => {
+  const callerOf = (subject: string) => ({ clientId: 'orders-service', kind: 'user', subject }) as Caller;
+
+  async function openProcesses(t: TestContext, count: number) {
+    const { url } = await startPostgres(t);
+    const { migrations } = items;
+    const logger = createLogger({ level: 'silent' });
+    const databases = [];
+    for (let index = 0; index < count; index++) {
+      const database = await openDatabase({ url }, { name: 'items', migrations, logger });
+      t.after(database.close);
+      databases.push(database.db);
+    }
+    return databases;
+  }
+
+  test('Z10 of fifty at once that want the last one, one gets it', async (t) => {
+    const processes = await openProcesses(t, 2);
+    const stores = processes.map((db) => createReservationStore(db));
+    const [db] = processes;
+    assert.ok(db);
+    const lastOne = { name: 'Last', description: '', priceCents: 1, stock: 1 };
+    const { id: itemId } = await createItemStore(db).create('seller', lastOne);
+    const holds = Array.from({ length: 50 }, (_, index) =>
+      stores[index % 2]?.hold(itemId, { id: randomUUID(), quantity: 1 }, callerOf(randomUUID())),
+    );
+    const held = (await Promise.all(holds)).filter((made) => made !== undefined);
+    assert.equal(held.length, 1);
+    assert.equal((await createItemStore(db).find(itemId))?.stock, 0);
+  });
+
+  test('what is held, confirmed, given back and lapses at once, of items that change and go, adds up', async (t) => {
+    const processes = await openProcesses(t, 3);
+    const [db] = processes;
+    assert.ok(db);
+    const store = createItemStore(db);
+    const initial = 20;
+    const ids: string[] = [];
+    for (let index = 0; index < 4; index++) {
+      const item = { name: `${index}`, description: '', priceCents: 1, stock: initial };
+      ids.push((await store.create('seller', item)).id);
+    }
+    const doomed = await store.create('seller', { name: '', description: '', priceCents: 1, stock: 500 });
+    const any = <Value>(values: readonly Value[]) =>
+      values[Math.floor(Math.random() * values.length)] as Value;
+
+    // Held for no time: whether it is confirmed before it lapses is a matter of luck.
+    async function work(process: Db) {
+      const reservations = createReservationStore(process, any([0, 0.005, 0.05]));
+      const [itemId, quantity, id, caller] = [
+        any([...ids, doomed.id]),
+        any([1, 2, 3]),
+        randomUUID(),
+        callerOf('x'),
+      ];
+      await reservations.hold(itemId, { id, quantity }, caller);
+      await Promise.all([
+        reservations.confirm(itemId, id, caller),
+        any([true, false]) && reservations.release(itemId, id, caller),
+        any([true, false]) && reservations.hold(itemId, { id, quantity }, caller),
+        reservations.lapse(),
+      ]);
+      if (any([true, false])) await reservations.release(itemId, id, caller);
+    }
+    const workers = Array.from({ length: 24 }, async (_, index) => {
+      for (let round = 0; round < 12; round++) {
+        await work(processes[index % 3] as Db);
+        if (index === 0 && round === 6) await store.remove(doomed.id, 'any');
+      }
+    });
+    await Promise.all(workers);
+
+    await db.update(table).set({ expiresAt: sql`now()` }).where(isNotNull(table.expiresAt));
+    await createReservationStore(db).lapse();
+    const rows = await db.select().from(table);
+    assert.ok(rows.every(({ expiresAt }) => expiresAt === null));
+    for (const { id, stock } of await db.select().from(itemTable)) {
+      const confirmed = rows.filter(({ itemId }) => itemId === id);
+      const reserved = confirmed.reduce((sum, { quantity }) => sum + quantity, 0);
+      assert.ok(stock >= 0);
+      assert.equal(stock + reserved, initial, `${confirmed.length} reservations`);
+    }
+    assert.ok(rows.every(({ itemId }) => ids.includes(itemId)));
+  });
 });
