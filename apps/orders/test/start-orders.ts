@@ -12,6 +12,7 @@ export interface OrdersBench extends TestBench {
   startOrdersWith(instead: {
     token?: RequestHandler;
     items?: RequestHandler;
+    ITEMS_URL?: string;
     DATABASE_URL?: string;
   }): Promise<TestedService>;
 }
