@@ -1,8 +1,7 @@
-import type { Db, Logger } from '@gatehouse/service-kit';
+import { type Db, type Logger, type Repeated, repeat } from '@gatehouse/service-kit';
 import { lt, type SQL, sql } from 'drizzle-orm';
 import type { PgTable } from 'drizzle-orm/pg-core';
 import { lifetimes } from './protocol/scopes.ts';
-import { type Repeated, repeat } from './repeat.ts';
 import { auditEvents, codeGuesses, deviceCodes, logoutDeliveries, records, revocations } from './schema.ts';
 
 interface HousekeepingOptions {

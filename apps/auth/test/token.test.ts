@@ -17,6 +17,7 @@ import {
   signIn,
   startTestAuth,
   type TestAuth,
+  users,
 } from './start-test-auth.ts';
 
 suite('token endpoint', () => {
@@ -288,6 +289,44 @@ suite('token endpoint', () => {
     assert.equal((await auth.token(clientCredentials, explorer)).body.error, 'unauthorized_client');
     const elsewhere = await auth.token({ ...clientCredentials, resource: 'urn:gatehouse:items' }, reporting);
     assert.equal(elsewhere.body.error, 'invalid_target');
+  });
+
+  test('A36 the orders service gets a token in its own name, for reservations at items and for nothing else', async () => {
+    const form = {
+      grant_type: 'client_credentials',
+      scope: 'items:reserve',
+      resource: 'urn:gatehouse:items',
+    };
+    const { status, body } = await auth.token(form, orders);
+    assert.equal(status, 200, JSON.stringify(body));
+    const { sub, client_id, aud, scope, act, gid } = decodeJwt(body.access_token);
+    assert.deepEqual(
+      { sub, client_id, aud, scope, act, gid },
+      {
+        sub: orders.id,
+        client_id: orders.id,
+        aud: 'urn:gatehouse:items',
+        scope: 'items:reserve',
+        act: undefined,
+        gid: undefined,
+      },
+    );
+    for (const scope of ['items:read', 'items:write', 'items:reserve items:read', 'openid', '']) {
+      assert.equal((await auth.token({ ...form, scope }, orders)).body.error, 'invalid_scope', scope);
+    }
+    const apiToken = { ...form, resource: 'urn:gatehouse:api' };
+    assert.equal((await auth.token(apiToken, orders)).body.error, 'invalid_scope');
+    const anyToken = { grant_type: form.grant_type, scope: form.scope };
+    assert.equal((await auth.token(anyToken, orders)).body.error, 'invalid_scope');
+    for (const resource of ['urn:gatehouse:accounts', 'urn:gatehouse:users', 'urn:gatehouse:items2']) {
+      assert.equal((await auth.token({ ...form, resource }, orders)).body.error, 'invalid_target', resource);
+    }
+    for (const client of [reporting, demoWeb, users, explorer]) {
+      const { error } = (await auth.token(form, client)).body;
+      assert.equal(error, client === reporting ? 'invalid_target' : 'unauthorized_client', client.id);
+    }
+    const refused = await auth.token({ ...(await code()), resource: form.resource }, demoWeb);
+    assert.equal(refused.body.error, 'invalid_target');
   });
 
   test('A05 a code without offline_access comes without a refresh token', async () => {

@@ -1,7 +1,8 @@
 import { type Service, ServiceConfigSchema } from '@gatehouse/service-kit';
 import { seed } from './demo.ts';
 import { itemRoutes } from './routes/items.ts';
-import { createItemStore } from './store.ts';
+import { reservationRoutes } from './routes/reservations.ts';
+import { createItemStore, createReservationStore } from './store.ts';
 
 export const items: Service = {
   name: 'items',
@@ -10,5 +11,9 @@ export const items: Service = {
   config: ServiceConfigSchema,
   migrations: new URL('../migrations', import.meta.url),
   seed,
-  routes: ({ db }) => itemRoutes(createItemStore(db)),
+  routes: ({ db }) => {
+    const store = createItemStore(db);
+    return [...itemRoutes(store), ...reservationRoutes(store, createReservationStore(db))];
+  },
+  tasks: ({ db }) => ({ 'lapsing reservations': createReservationStore(db).lapse }),
 };

@@ -1,6 +1,6 @@
 import { demoAccounts } from '@gatehouse/demo-accounts';
 import type { Db } from '@gatehouse/service-kit';
-import { items } from './schema.ts';
+import { items, reservations } from './schema.ts';
 
 const { alice, bob, johndoe } = demoAccounts;
 
@@ -15,9 +15,30 @@ const demoItems = [
   demoItem(8, johndoe.id, 'Bar', 'The second of two.', 200, 20),
 ];
 
-/** Adds the demo items that are not there; what was changed since stays as it is. */
+// Of the demo orders, whose ids these are.
+const demoReservations = [
+  demoReservation(1, alice.id, 4, 2),
+  demoReservation(2, alice.id, 4, 1),
+  demoReservation(3, bob.id, 1, 1),
+  demoReservation(4, bob.id, 1, 4),
+];
+
+/** Adds the demo items that are not there, with what is reserved of them; what was changed since stays as it is. */
 export async function seed(db: Db): Promise<void> {
-  await db.insert(items).values(demoItems).onConflictDoNothing();
+  await db.transaction(async (tx) => {
+    const added = await tx.insert(items).values(demoItems).onConflictDoNothing().returning({ id: items.id });
+    const ofAdded = demoReservations.filter(({ itemId }) => added.some(({ id }) => id === itemId));
+    if (ofAdded.length > 0) await tx.insert(reservations).values(ofAdded);
+  });
+}
+
+function demoReservation(order: number, subject: string, item: number, quantity: number) {
+  const [id, itemId] = [`04de4000-0000-4000-8000-00000000000${order}`, demoItemId(item)];
+  return { id, itemId, quantity, subject, reservedBy: 'orders-service', expiresAt: null };
+}
+
+function demoItemId(number: number): string {
+  return `17e50000-0000-4000-8000-00000000000${number}`;
 }
 
 function demoItem(
@@ -29,6 +50,14 @@ function demoItem(
   stock: number,
 ): typeof items.$inferInsert {
   const createdAt = new Date(Date.UTC(2026, 0, number, 9));
-  const id = `17e50000-0000-4000-8000-00000000000${number}`;
-  return { id, ownerId, name, description, priceCents, stock, createdAt, updatedAt: createdAt };
+  return {
+    id: demoItemId(number),
+    ownerId,
+    name,
+    description,
+    priceCents,
+    stock,
+    createdAt,
+    updatedAt: createdAt,
+  };
 }

@@ -1,4 +1,5 @@
-import { index, integer, pgSchema, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { sql } from 'drizzle-orm';
+import { index, integer, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('items');
 
@@ -24,5 +25,25 @@ export const items = schema.table(
   (table) => [
     index('items_newest').on(table.createdAt, table.id),
     index('items_newest_of_owner').on(table.ownerId, table.createdAt, table.id),
+  ],
+);
+
+/** What services have taken from the stock for somebody, each under an id of its own. */
+export const reservations = schema.table(
+  'reservations',
+  {
+    itemId: uuid('item_id')
+      .notNull()
+      .references(() => items.id, { onDelete: 'cascade' }),
+    id: uuid('id').notNull(),
+    reservedBy: text('reserved_by').notNull(),
+    subject: text('subject').notNull(),
+    quantity: integer('quantity').notNull(),
+    // When it lapses; null once it is confirmed.
+    expiresAt: moment('expires_at'),
+  },
+  ({ itemId, id, expiresAt }) => [
+    primaryKey({ columns: [itemId, id] }),
+    index('reservations_lapsing').on(expiresAt).where(sql`${expiresAt} is not null`),
   ],
 );

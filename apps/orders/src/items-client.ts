@@ -1,40 +1,69 @@
-import { createDelegatedFetch, parseAnswer, TextSchema, upstreamFault } from '@gatehouse/service-kit';
+import {
+  createDelegatedFetch,
+  createOwnFetch,
+  parseAnswer,
+  type ServiceFetch,
+  TextSchema,
+  upstreamFault,
+} from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { OrdersConfig } from './config.ts';
+import type { NewLine, OrderLine } from './store.ts';
 
-const PricedItemSchema = z.object({
-  id: z.uuid(),
+const ReservationSchema = z.object({
   name: TextSchema,
-  priceCents: z.int().min(0).max(100_000_000),
+  unitPriceCents: z.int().min(0).max(100_000_000),
   currency: z.literal('EUR'),
 });
-export type PricedItem = z.output<typeof PricedItemSchema>;
-export type ItemsClient = ReturnType<typeof createItemsClient>;
 
-/** Reads items with the rights of the caller. */
+export type ItemsClient = ReturnType<typeof createItemsClient>;
+export type Reservations = ReturnType<typeof reservationsBy>;
+
+/**
+ * Reservations at items. What throws is a Problem 503 when items or the token endpoint fails us, or an AuthError 401 when
+ * the caller's token is refused.
+ */
 export function createItemsClient(config: OrdersConfig) {
-  const actFor = createDelegatedFetch({
+  const items = {
     url: config.ITEMS_URL,
     tokenUrl: config.TOKEN_URL,
     clientId: config.CLIENT_ID,
     clientSecret: config.CLIENT_SECRET,
     audience: 'urn:gatehouse:items',
-    scope: 'items:read',
-  });
-
+    scope: 'items:reserve',
+  };
+  const actFor = createDelegatedFetch(items);
+  const act = createOwnFetch(items);
   return {
-    /** The items by id; one that does not exist is missing. Throws Problem 401 or 503. */
-    async findAll(ids: readonly string[], req: Request): Promise<ReadonlyMap<string, PricedItem>> {
-      const get = await actFor(req);
-      const found = new Map<string, PricedItem>();
-      const read = async (id: string) => {
-        const { status, body } = await get(`/items/${id}`);
-        if (status === 200) found.set(id, parseAnswer(PricedItemSchema, body));
-        else if (status !== 404) throw upstreamFault(new Error(`items answered ${status}`));
-      };
-      await Promise.all(ids.map(read));
-      return found;
+    onBehalfOf: async (req: Request) => reservationsBy(await actFor(req)),
+    /** For giving back what orders itself has reserved, when nobody is there to act for. */
+    inOwnName: async () => reservationsBy(await act()),
+  };
+}
+
+function reservationsBy(send: ServiceFetch) {
+  const fault = (status: number) => upstreamFault(new Error(`items answered ${status}`));
+  return {
+    /** The line with name and price; `unknown` or `short` when there is no such item, or not enough of it. */
+    async hold(id: string, { itemId, quantity }: NewLine): Promise<OrderLine | 'unknown' | 'short'> {
+      const request = { method: 'POST', json: { id, quantity } } as const;
+      const { status, body } = await send(`/items/${itemId}/reservations`, request);
+      if (status === 404) return 'unknown';
+      if (status === 409) return 'short';
+      if (status !== 201) throw fault(status);
+      const { name, unitPriceCents } = parseAnswer(ReservationSchema, body);
+      return { itemId, quantity, name, unitPriceCents };
+    },
+
+    async confirm(id: string, itemId: string) {
+      const { status } = await send(`/items/${itemId}/reservations/${id}/confirm`, { method: 'POST' });
+      if (status !== 204) throw fault(status);
+    },
+
+    async release(id: string, itemId: string) {
+      const { status } = await send(`/items/${itemId}/reservations/${id}`, { method: 'DELETE' });
+      if (status !== 204 && status !== 404) throw fault(status);
     },
   };
 }

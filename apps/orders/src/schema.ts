@@ -1,4 +1,15 @@
-import { bigint, index, integer, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  index,
+  integer,
+  pgSchema,
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('orders');
 
@@ -8,16 +19,28 @@ export const orders = schema.table(
   {
     id: uuid('id').primaryKey().defaultRandom(),
     ownerId: text('owner_id').notNull(),
-    status: text('status', { enum: ['pending', 'confirmed', 'cancelled'] }).notNull(),
-    totalCents: bigint('total_cents', { mode: 'number' }).notNull(),
+    // Its owner sees it once it is confirmed. An abandoned one never will be, and is deleted.
+    status: text('status', { enum: ['pending', 'confirmed', 'cancelled', 'abandoned'] }).notNull(),
+    // When its reservations are given back, unless it is confirmed before; null where there is nothing to give back.
+    releaseAt: timestamp('release_at', { withTimezone: true }),
+    idempotencyKey: text('idempotency_key'),
+    // Of what was ordered, for whoever repeats the key.
+    fingerprint: text('fingerprint'),
+    totalCents: bigint('total_cents', { mode: 'number' }).notNull().default(0),
     currency: text('currency').notNull(),
     // Cursors of lists carry milliseconds, so the column must not keep more.
     createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
   },
-  (table) => [index('orders_newest_of_owner').on(table.ownerId, table.createdAt, table.id)],
+  (table) => [
+    index('orders_newest_of_owner').on(table.ownerId, table.createdAt, table.id),
+    uniqueIndex('orders_key_of_owner')
+      .on(table.ownerId, table.idempotencyKey)
+      .where(sql`${table.status} <> 'abandoned'`),
+    index('orders_to_release').on(table.releaseAt).where(sql`${table.releaseAt} is not null`),
+  ],
 );
 
-/** The lines of an order, with name and price as they were on that day. */
+/** The lines of an order, with name and price as they were when it was confirmed. */
 export const orderLines = schema.table(
   'order_lines',
   {
@@ -26,9 +49,9 @@ export const orderLines = schema.table(
       .references(() => orders.id, { onDelete: 'cascade' }),
     position: integer('position').notNull(),
     itemId: uuid('item_id').notNull(),
-    name: text('name').notNull(),
+    name: text('name').notNull().default(''),
     quantity: integer('quantity').notNull(),
-    unitPriceCents: integer('unit_price_cents').notNull(),
+    unitPriceCents: integer('unit_price_cents').notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.orderId, table.position] })],
 );

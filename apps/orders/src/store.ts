@@ -1,51 +1,129 @@
 import { type Db, olderThan, type PageQuery, toPage } from '@gatehouse/service-kit';
-import { and, asc, desc, eq, inArray, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, lte, ne, type SQL, sql } from 'drizzle-orm';
+import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import { orderLines, orders } from './schema.ts';
 
 export type OrderLine = Omit<typeof orderLines.$inferSelect, 'orderId' | 'position'>;
+export type NewLine = Pick<OrderLine, 'itemId' | 'quantity'>;
 export type OrderStore = ReturnType<typeof createOrderStore>;
 
-/** Orders in the database, newest first; every look-up names the owner, so nobody else's order is ever found. */
+/** Orders in the database, newest first. Whoever looks one up names its owner, so nobody else's order is ever found. */
 export function createOrderStore(db: Db) {
-  async function select(where: SQL | undefined, limit: number) {
-    const newestFirst = [desc(orders.createdAt), desc(orders.id)];
-    const rows = await db
-      .select()
-      .from(orders)
-      .where(where)
-      .orderBy(...newestFirst)
-      .limit(limit);
-    const ofThese = inArray(
-      orderLines.orderId,
-      rows.map((row) => row.id),
-    );
-    const lines = await db.select().from(orderLines).where(ofThese).orderBy(asc(orderLines.position));
-    const linesByOrder = Map.groupBy(lines, (line) => line.orderId);
-    return rows.map((row) => ({ ...row, lines: linesByOrder.get(row.id) ?? [] }));
+  const newestFirst = [desc(orders.createdAt), desc(orders.id)];
+  const isVisible = inArray(orders.status, ['confirmed', 'cancelled']);
+
+  async function withLines<Order extends { id: string }>(found: readonly Order[]) {
+    const ids = found.map(({ id }) => id);
+    const ofThese = db.select().from(orderLines).where(inArray(orderLines.orderId, ids));
+    const linesByOrder = Map.groupBy(await ofThese.orderBy(asc(orderLines.position)), (line) => line.orderId);
+    return found.map((order) => ({ ...order, lines: linesByOrder.get(order.id) ?? [] }));
+  }
+
+  async function select(limit: number, ...conditions: (SQL | undefined)[]) {
+    const wanted = and(...conditions);
+    const found = db.select().from(orders).where(wanted);
+    return withLines(await found.orderBy(...newestFirst).limit(limit));
+  }
+
+  // Of several that would change an order from the status that it has, one does.
+  async function change(tx: Db, id: string, from: SQL, to: PgUpdateSetSource<typeof orders>) {
+    const [changed] = await tx
+      .update(orders)
+      .set(to)
+      .where(and(eq(orders.id, id), from))
+      .returning();
+    return changed;
   }
 
   return {
     async list(ownerId: string, { limit, cursor }: PageQuery) {
-      const found = await select(and(eq(orders.ownerId, ownerId), olderThan(orders, cursor)), limit + 1);
-      return toPage(found, limit);
+      const page = [eq(orders.ownerId, ownerId), isVisible, olderThan(orders, cursor)];
+      return toPage(await select(limit + 1, ...page), limit);
     },
 
     async find(ownerId: string, id: string) {
-      const [order] = await select(and(eq(orders.ownerId, ownerId), eq(orders.id, id)), 1);
+      const [order] = await select(1, eq(orders.ownerId, ownerId), isVisible, eq(orders.id, id));
       return order;
     },
 
-    /** The order is there with all its lines, or not at all. */
-    create(ownerId: string, lines: readonly OrderLine[]) {
-      const totalCents = lines.reduce((sum, line) => sum + line.quantity * line.unitPriceCents, 0);
-      const order = { ownerId, status: 'pending' as const, totalCents, currency: 'EUR' };
+    /** The order that has this key, even while it is pending. */
+    async findByKey(ownerId: string, key: string) {
+      const isKept = ne(orders.status, 'abandoned');
+      const [order] = await select(1, eq(orders.ownerId, ownerId), isKept, eq(orders.idempotencyKey, key));
+      return order;
+    },
+
+    /** The id of a pending order, which is there with all its lines; undefined when another order has the key. */
+    open(
+      order: { ownerId: string; idempotencyKey: string | undefined; fingerprint: string },
+      lines: readonly NewLine[],
+    ) {
+      const pending = {
+        ...order,
+        status: 'pending' as const,
+        currency: 'EUR',
+        releaseAt: inSeconds(pendingSeconds),
+      };
       return db.transaction(async (tx) => {
-        const [created] = await tx.insert(orders).values(order).returning();
-        if (created === undefined) throw new Error('the insert returned no row');
-        const rows = lines.map((line, position) => ({ ...line, orderId: created.id, position }));
-        await tx.insert(orderLines).values(rows);
-        return { ...created, lines: [...lines] };
+        const [opened] = await tx.insert(orders).values(pending).onConflictDoNothing().returning();
+        if (opened) await tx.insert(orderLines).values(numbered(opened.id, lines));
+        return opened?.id;
       });
+    },
+
+    /** The order, which is one from this moment on; undefined when it is pending no more. */
+    confirm(id: string, lines: readonly OrderLine[]) {
+      const totalCents = lines.reduce((sum, line) => sum + line.quantity * line.unitPriceCents, 0);
+      return db.transaction(async (tx) => {
+        const order = await change(tx, id, isPending, { status: 'confirmed', releaseAt: null, totalCents });
+        if (order === undefined) return undefined;
+        const target = [orderLines.orderId, orderLines.position];
+        const set = { name: sql`excluded.name`, unitPriceCents: sql`excluded.unit_price_cents` };
+        await tx.insert(orderLines).values(numbered(id, lines)).onConflictDoUpdate({ target, set });
+        return { ...order, lines: [...lines] };
+      });
+    },
+
+    /** Whether the order will never be confirmed. */
+    async abandon(id: string) {
+      return (
+        (await change(db, id, isPending, { status: 'abandoned', releaseAt: inSeconds(0) })) !== undefined
+      );
+    },
+
+    /** Whether this has cancelled the order. */
+    async cancel(ownerId: string, id: string) {
+      const isConfirmed = sql`${eq(orders.ownerId, ownerId)} and ${eq(orders.status, 'confirmed')}`;
+      return (
+        (await change(db, id, isConfirmed, { status: 'cancelled', releaseAt: inSeconds(0) })) !== undefined
+      );
+    },
+
+    /** Some orders that are due to be released, for one process alone: they are due again in 5 s, if they still are. */
+    async takeDue() {
+      const due = db.select({ id: orders.id }).from(orders).where(lte(orders.releaseAt, sql`now()`));
+      const some = due.orderBy(asc(orders.releaseAt)).limit(20).for('update', { skipLocked: true });
+      const status = sql`case ${orders.status} when 'pending' then 'abandoned' else ${orders.status} end`;
+      const taken = db.update(orders).set({ status, releaseAt: inSeconds(5) });
+      return withLines(
+        await taken.where(sql`${orders.id} = any(array(${some}))`).returning({ id: orders.id }),
+      );
+    },
+
+    /** The order has nothing reserved any more; one that nobody ever saw is gone. */
+    async released(id: string) {
+      await db.delete(orders).where(and(eq(orders.id, id), eq(orders.status, 'abandoned')));
+      await change(db, id, eq(orders.status, 'cancelled'), { releaseAt: null });
     },
   };
 }
+
+// Longer than any request takes.
+const pendingSeconds = 10;
+const isPending = eq(orders.status, 'pending');
+
+// By the clock of the database, which all processes share.
+const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 second'`;
+
+const numbered = <Line>(orderId: string, lines: readonly Line[]) =>
+  lines.map((line, position) => ({ ...line, orderId, position }));

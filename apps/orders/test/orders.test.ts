@@ -23,7 +23,7 @@ const newCaller = () => ({ sub: randomUUID(), scope: 'orders:read orders:write' 
 const seller = { sub: randomUUID(), scope: 'items:read items:write' };
 
 const addItem = async (name = 'Lamp', priceCents = 1250): Promise<string> => {
-  const json = { name, priceCents, stock: 5 };
+  const json = { name, priceCents, stock: 1_000_000 };
   const { status, body } = await items.call('POST', '/items', { as: seller, json });
   assert.equal(status, 201);
   return body.id;
@@ -42,7 +42,7 @@ test('POST /orders answers 201 with the order at the prices of items, which Loca
   assert.equal(created.status, 201, JSON.stringify(created.body));
   const { id, createdAt, ...rest } = created.body;
   assert.deepEqual(rest, {
-    status: 'pending',
+    status: 'confirmed',
     lines: [
       { itemId: ringId, name: 'Key ring', quantity: 3, unitPriceCents: 333 },
       { itemId: lampId, name: 'Lamp', quantity: 1, unitPriceCents: 1250 },
@@ -103,7 +103,7 @@ test('Z01 Z02 GET /orders lists only the orders of the caller, with a foreign cu
 test('a list shows every order once with its own lines, however many share a millisecond', async () => {
   const as = newCaller();
   for (let index = 0; index < 7; index++) {
-    const order = { id: randomUUID(), ownerId: as.sub, status: 'pending' as const, currency: 'EUR' };
+    const order = { id: randomUUID(), ownerId: as.sub, status: 'confirmed' as const, currency: 'EUR' };
     const createdAt = new Date(1_700_000_000_000 + Math.floor(index / 4));
     await bench.db.insert(orderTable).values({ ...order, totalCents: index, createdAt });
     const line = { orderId: order.id, itemId: lampId, name: 'Lamp', quantity: 1, unitPriceCents: index };
@@ -152,7 +152,8 @@ test('an order that cannot be stored with all its lines is not stored at all', a
   const { sub } = newCaller();
   const store = createOrderStore(bench.db);
   const line = { itemId: lampId, name: 'Lamp', quantity: 1, unitPriceCents: 1 };
-  await assert.rejects(store.create(sub, [line, { ...line, itemId: 'no uuid' }]));
+  const order = { ownerId: sub, idempotencyKey: undefined, fingerprint: '' };
+  await assert.rejects(store.open(order, [line, { ...line, itemId: 'no uuid' }]));
   const all = await bench.db.select().from(orderTable);
   assert.deepEqual(
     all.filter(({ ownerId }) => ownerId === sub),
@@ -220,7 +221,8 @@ test('Z07 POST /orders takes no field that the service sets, and orders nothing 
 
 test('J32 the token that orders uses at items is good there and nowhere else', async () => {
   const as = exchangedClaims(seller.sub);
-  assert.equal((await items.call('GET', `/items/${lampId}`, { as })).status, 200);
+  const json = { id: randomUUID(), quantity: 1 };
+  assert.equal((await items.call('POST', `/items/${lampId}/reservations`, { as, json })).status, 201);
   assertProblem(await orders.call('GET', '/orders', { as: { ...as, scope: 'orders:read' } }), 401);
 });
 

@@ -19,6 +19,7 @@ export {
   type DatabaseSource,
   type Db,
   isDatabaseUnavailable,
+  isDuplicate,
   openDatabase,
 } from './database.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
@@ -31,13 +32,16 @@ export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export { counterIn, createMetrics, listenMetrics, type Metrics } from './metrics.ts';
 export { createOpenApi } from './openapi.ts';
+export { createOwnFetch } from './own-fetch.ts';
 export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
 export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';
+export { type Repeated, repeat } from './repeat.ts';
 export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
 export { createServiceApp } from './service-app.ts';
+export type { OtherService, ServiceFetch } from './service-fetch.ts';
 export {
   routesOf,
   runService,

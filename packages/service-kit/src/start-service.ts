@@ -14,6 +14,7 @@ import { openGuard } from './guard.ts';
 import { createHealth } from './health.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { repeat } from './repeat.ts';
 import type { Route } from './route.ts';
 import { runProcess } from './run-process.ts';
 import { type RunningService, serve } from './serve.ts';
@@ -39,6 +40,8 @@ export interface Service<Config extends ServiceConfig = ServiceConfig> {
   /** Fills an empty database with demo data; runs at each start with DEMO=true, so it must be repeatable. */
   seed(db: Db): Promise<void>;
   routes(deps: { db: Db; config: Config }): readonly Route[];
+  /** What every process of it does about once a second besides answering, by name. */
+  tasks?(deps: { db: Db; config: Config }): Record<string, () => Promise<void>>;
 }
 
 /** The routes that a service declares, for whoever reads them and runs none. */
@@ -54,6 +57,9 @@ export interface SharedParts {
   logger: Logger;
   metrics: Metrics;
 }
+
+// Processes that were started together do not meet each time.
+const taskPauseMs = () => 500 + Math.random() * 1_000;
 
 const apiAudience = 'urn:gatehouse:api';
 
@@ -87,6 +93,10 @@ export async function startService<Config extends ServiceConfig>(
   );
   const health = createHealth({ database: database.ping, ...guard.checks }, logger);
   const routes = service.routes({ db: database.db, config });
+  for (const [name, task] of Object.entries(service.tasks?.({ db: database.db, config }) ?? {})) {
+    const repeated = repeat(taskPauseMs, name, task, logger);
+    opening.defer(() => repeated.stop());
+  }
   const app = createServiceApp({
     ...service,
     issuer: config.ISSUER,

@@ -1,8 +1,15 @@
 import type { IncomingMessage } from 'node:http';
-import { counterIn, type Db, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
+import {
+  counterIn,
+  type Db,
+  type Logger,
+  type Metrics,
+  Problem,
+  repeat,
+  requestIdOf,
+} from '@gatehouse/service-kit';
 import { sql } from 'drizzle-orm';
 import { clientAddressOf, networkOf } from '../client-address.ts';
-import { repeat } from '../repeat.ts';
 import { auditEvents } from '../schema.ts';
 import { createFailureBound } from './failure-bound.ts';
 import { createGroupCommit } from './group-commit.ts';

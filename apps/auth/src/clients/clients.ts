@@ -64,6 +64,7 @@ export function systemClients(secrets: {
     }),
     confidentialClient(secrets.ordersClientSecret, {
       ...exchangesTokens,
+      grant_types: [tokenExchange, 'client_credentials'],
       client_id: 'orders-service',
       client_name: 'Orders service',
     }),

@@ -1,7 +1,6 @@
-import type { Db, Logger } from '@gatehouse/service-kit';
+import { type Db, type Logger, repeat } from '@gatehouse/service-kit';
 import type { JWK } from 'jose';
 import type { Vault } from '../protocol/vault.ts';
-import { repeat } from '../repeat.ts';
 import { isDue, type KnownKeys, openKey, readKeys, retireOver, rotateKeys, stagesAt } from './keys.ts';
 
 /** The keys of one moment, with their private parts. */

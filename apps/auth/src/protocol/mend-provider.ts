@@ -5,6 +5,7 @@ import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret } from '../clients/clients.ts';
+import { scopesInOwnName } from '../grants/client-credentials.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { letTheStoreEndSessions } from './ended-sessions.ts';
 import { replaceLogoutForms } from './logout-forms.ts';
@@ -55,7 +56,9 @@ function adjustClients(provider: Provider): void {
     if (isAsked && !isAllowed) throw new errors.UnauthorizedClient();
     // The library looks at the resource too late: after it has used up the code or the refresh token.
     const resource = isAsked ? oidc?.params?.resource : undefined;
-    if (resource !== undefined && resource !== apiAudience) throw new errors.InvalidTarget();
+    const isKnown =
+      type === 'client_credentials' ? scopesInOwnName(this, resource) : resource === apiAudience;
+    if (resource !== undefined && !isKnown) throw new errors.InvalidTarget();
     return isAllowed;
   };
 }

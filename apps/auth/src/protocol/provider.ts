@@ -14,6 +14,7 @@ import {
 import type { AccountStore } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clients/clients.ts';
+import { scopesInOwnName } from '../grants/client-credentials.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
 import { actorOf } from '../grants/token-exchange.ts';
 import type { RememberedGrants } from '../interaction/remembered-grants.ts';
@@ -185,12 +186,14 @@ export function createProvider(deps: ProviderDependencies): Provider {
 }
 
 function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
+  if (ctx.oidc.params?.grant_type === 'client_credentials') {
+    const own = scopesInOwnName(client, resource);
+    if (own === undefined) throw new errors.InvalidTarget();
+    requireScopes(ctx, own);
+    return resourceServer(resource, own);
+  }
   if (resource !== apiAudience) throw new errors.InvalidTarget();
   const api = allowedScopes(client);
-  if (ctx.oidc.params?.grant_type === 'client_credentials') {
-    requireScopes(ctx, api);
-    return resourceServer(apiAudience, api);
-  }
   const granted = [...api, 'openid', 'profile', 'email'];
   const asked = [...ctx.oidc.requestParamScopes];
   if (asked.length > 0 && !asked.some((scope) => granted.includes(scope))) requireScopes(ctx, granted);

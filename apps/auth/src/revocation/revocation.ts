@@ -1,8 +1,7 @@
 import type { DenylistWriter, Revocation, TokenReference } from '@gatehouse/denylist';
-import type { Db, Logger } from '@gatehouse/service-kit';
+import { type Db, type Logger, repeat } from '@gatehouse/service-kit';
 import { and, asc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
 import { lifetimes } from '../protocol/scopes.ts';
-import { repeat } from '../repeat.ts';
 import { revocations as table } from '../schema.ts';
 
 /** What is to be revoked: a token, every token of a grant, or what a subject was issued before a moment (epoch seconds). */

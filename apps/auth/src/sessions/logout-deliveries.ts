@@ -1,8 +1,7 @@
-import { counterIn, type Db, type Logger, type Metrics } from '@gatehouse/service-kit';
+import { counterIn, type Db, type Logger, type Metrics, type Repeated, repeat } from '@gatehouse/service-kit';
 import { asc, eq, inArray, sql } from 'drizzle-orm';
 import type { RegisteredClient } from '../clients/clients.ts';
 import type { Vault } from '../protocol/vault.ts';
-import { type Repeated, repeat } from '../repeat.ts';
 import { logoutDeliveries as table } from '../schema.ts';
 
 /** A client that is to hear that its session with an account has ended. */

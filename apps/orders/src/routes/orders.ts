@@ -1,6 +1,5 @@
 import {
   createPageSchema,
-  type FieldError,
   IdParamsSchema,
   PageQuerySchema,
   Problem,
@@ -9,8 +8,8 @@ import {
   TimestampSchema,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
-import type { ItemsClient, PricedItem } from '../items-client.ts';
-import type { OrderLine, OrderStore } from '../store.ts';
+import type { Ordering } from '../ordering.ts';
+import type { OrderStore } from '../store.ts';
 
 const NewLineSchema = z.strictObject({
   itemId: z.uuid().toLowerCase(),
@@ -24,7 +23,19 @@ const NewOrderSchema = z.strictObject({
     .refine((lines) => new Set(lines.map((line) => line.itemId)).size === lines.length, 'An item is repeated')
     .describe('One line for an item'),
 });
-type NewOrder = z.output<typeof NewOrderSchema>;
+
+// A text of RFC 9651, as the draft of the header has it; many clients leave the quotes out.
+const KeySchema = z
+  .string()
+  .regex(/^("?)[\x21\x23-\x7e]{1,255}\1$/, 'must be 1 to 255 visible characters of ASCII')
+  .transform((text) => text.replaceAll('"', ''));
+const KeyedSchema = z.object({
+  'idempotency-key': KeySchema.optional().meta({
+    type: 'string',
+    description: 'The same again orders nothing, and has the same answer',
+    examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'],
+  }),
+});
 
 const LineSchema = z.object({
   itemId: z.uuid(),
@@ -35,7 +46,8 @@ const LineSchema = z.object({
 const OrderSchema = z
   .object({
     id: z.uuid(),
-    status: z.enum(['pending', 'confirmed', 'cancelled']),
+    // Nobody sees an order that is not confirmed yet.
+    status: z.string().pipe(z.enum(['confirmed', 'cancelled'])),
     lines: z.array(LineSchema),
     totalCents: z.int(),
     currency: z.string(),
@@ -43,61 +55,65 @@ const OrderSchema = z
   })
   .meta({ id: 'Order' });
 
+const ofCaller = { user: true, owner: 'caller' } as const;
+
 /** The orders of the caller, and nobody else's: those are as unknown as a free id. */
-export function orderRoutes(orders: OrderStore, items: ItemsClient): readonly Route[] {
+export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Route[] {
   return [
     route({
+      ...ofCaller,
       method: 'get',
       path: '/orders',
       scope: 'orders:read',
-      user: true,
-      owner: 'caller',
       summary: 'Lists the orders of the caller, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(OrderSchema).meta({ id: 'OrderPage' }) },
       handler: async ({ query, caller }) => ({ status: 200, body: await orders.list(caller.subject, query) }),
     }),
     route({
+      ...ofCaller,
       method: 'get',
       path: '/orders/{id}',
       scope: 'orders:read',
-      user: true,
-      owner: 'caller',
       summary: 'Reads an order of the caller',
       params: IdParamsSchema,
       responses: { 200: OrderSchema },
       handler: async ({ params, caller }) => {
         const order = await orders.find(caller.subject, params.id);
-        if (order === undefined) throw new Problem(404, 'No such order');
+        if (order === undefined) throw noSuchOrder();
         return { status: 200, body: order };
       },
     }),
     route({
+      ...ofCaller,
       method: 'post',
       path: '/orders',
       scope: 'orders:write',
-      user: true,
-      owner: 'caller',
-      summary: 'Orders items at the prices of the moment',
+      summary: 'Orders items that are in stock, at the prices of the moment',
+      headers: KeyedSchema,
       body: NewOrderSchema,
       responses: { 201: OrderSchema },
-      handler: async ({ body, caller, req }) => {
-        const ids = body.lines.map((line) => line.itemId);
-        const found = await items.findAll(ids, req);
-        const order = await orders.create(caller.subject, priceLines(body.lines, found));
+      conflicts: true,
+      handler: async ({ headers: { 'idempotency-key': key }, body, caller, req }) => {
+        const order = await ordering.place(caller.subject, body.lines, key, req);
         return { status: 201, body: order, headers: { Location: `/orders/${order.id}` } };
+      },
+    }),
+    route({
+      ...ofCaller,
+      method: 'post',
+      path: '/orders/{id}/cancel',
+      scope: 'orders:write',
+      summary: 'Cancels an order of the caller, and gives its items back to the stock',
+      params: IdParamsSchema,
+      responses: { 200: OrderSchema },
+      handler: async ({ params, caller, req }) => {
+        const order = await ordering.cancel(caller.subject, params.id, req);
+        if (order === undefined) throw noSuchOrder();
+        return { status: 200, body: order };
       },
     }),
   ];
 }
 
-function priceLines(lines: NewOrder['lines'], items: ReadonlyMap<string, PricedItem>): OrderLine[] {
-  const errors: FieldError[] = [];
-  const priced = lines.flatMap((line, index) => {
-    const item = items.get(line.itemId);
-    if (item === undefined) errors.push({ pointer: `#/lines/${index}/itemId`, detail: 'No such item' });
-    return item ? [{ ...line, name: item.name, unitPriceCents: item.priceCents }] : [];
-  });
-  if (errors.length > 0) throw new Problem(422, 'Not every item exists', { errors });
-  return priced;
-}
+const noSuchOrder = () => new Problem(404, 'No such order');

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '@gatehouse/service-kit';
+import type { Logger } from './log.ts';
 
 /** A task that runs again and again, never twice at a time. */
 export interface Repeated {

@@ -1,0 +1,75 @@
+import { IdParamsSchema, Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
+import { z } from 'zod';
+import type { ItemStore, ReservationStore } from '../store.ts';
+
+const NewReservationSchema = z.strictObject({
+  id: z
+    .uuid()
+    .toLowerCase()
+    .describe('Chosen by whoever reserves: the same one again is the same reservation'),
+  quantity: z.int().min(1).max(1_000_000),
+});
+
+const ReservationSchema = z
+  .object({
+    id: z.uuid(),
+    itemId: z.uuid(),
+    name: z.string(),
+    quantity: z.int(),
+    unitPriceCents: z.int(),
+    currency: z.string(),
+    expiresAt: TimestampSchema.nullable().describe('Null once it is confirmed'),
+  })
+  .meta({ id: 'Reservation' });
+
+const ParamsSchema = IdParamsSchema.extend({ rid: z.uuid() });
+const ofServices = { scope: 'items:reserve', internal: true, responses: { 204: z.undefined() } } as const;
+
+/** What other services take from the stock for somebody, and give back. */
+export function reservationRoutes(items: ItemStore, reservations: ReservationStore): readonly Route[] {
+  const done = (isDone: boolean) => {
+    if (!isDone) throw new Problem(404, 'No such reservation');
+    return { status: 204 as const, body: undefined };
+  };
+
+  return [
+    route({
+      ...ofServices,
+      method: 'post',
+      path: '/items/{id}/reservations',
+      user: true,
+      summary: 'Takes a quantity from the stock until the reservation lapses',
+      params: IdParamsSchema,
+      body: NewReservationSchema,
+      responses: { 201: ReservationSchema },
+      conflicts: true,
+      handler: async ({ params: { id: itemId }, body, caller }) => {
+        const held = await reservations.hold(itemId, body, caller);
+        if (held === undefined) {
+          if ((await items.find(itemId)) === undefined) throw new Problem(404, 'No such item');
+          throw new Problem(409, 'There is not enough in stock, or the id is taken');
+        }
+        const { name, priceCents: unitPriceCents, currency } = held.item;
+        const headers = { Location: `/items/${itemId}/reservations/${body.id}` };
+        return { status: 201, body: { ...held.made, name, unitPriceCents, currency }, headers };
+      },
+    }),
+    route({
+      ...ofServices,
+      method: 'post',
+      path: '/items/{id}/reservations/{rid}/confirm',
+      user: true,
+      summary: 'Keeps a reservation from lapsing',
+      params: ParamsSchema,
+      handler: async ({ params, caller }) => done(await reservations.confirm(params.id, params.rid, caller)),
+    }),
+    route({
+      ...ofServices,
+      method: 'delete',
+      path: '/items/{id}/reservations/{rid}',
+      summary: 'Gives what was reserved back to the stock',
+      params: ParamsSchema,
+      handler: async ({ params, caller }) => done(await reservations.release(params.id, params.rid, caller)),
+    }),
+  ];
+}

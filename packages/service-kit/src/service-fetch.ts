@@ -1,0 +1,82 @@
+import {
+  allowInsecureRequests,
+  ClientSecretBasic,
+  Configuration,
+  customFetch,
+  genericGrantRequest,
+  type TokenEndpointResponse,
+} from 'openid-client';
+import { boundedFetch, fetchJson } from './fetch-json.ts';
+
+/** Another service, and where, as whom, for which audience and scope to get tokens for it. */
+export interface OtherService {
+  url: string;
+  tokenUrl: string;
+  clientId: string;
+  clientSecret: string;
+  audience: string;
+  scope: string;
+}
+
+/** Sends a request to the other service: a GET, unless told otherwise. */
+export type ServiceFetch = (
+  path: string,
+  request?: { method?: 'POST' | 'PUT' | 'DELETE'; json?: unknown },
+) => Promise<{ status: number; body: unknown }>;
+
+/** What is told with every request that is a part of one call. */
+export interface Call {
+  requestId: string;
+  /** The deadline of all of it. */
+  signal: AbortSignal;
+}
+
+/** A deadline shorter than the 2 s that the gateway waits, so that it is our 503 that the client sees. */
+export const callDeadline = (): AbortSignal => AbortSignal.timeout(1_500);
+
+/**
+ * Asks the token endpoint for a token that the other service takes.
+ * @throws ResponseBodyError when that refuses, and whatever else keeps it from answering
+ */
+export async function requestToken(
+  service: OtherService,
+  grantType: string,
+  parameters: Record<string, string>,
+  { requestId, signal }: Call,
+): Promise<TokenEndpointResponse> {
+  const server = { issuer: new URL(service.tokenUrl).origin, token_endpoint: service.tokenUrl };
+  const authentication = ClientSecretBasic(service.clientSecret);
+  const config = new Configuration(server, service.clientId, undefined, authentication);
+  // Between services the network may be without TLS; the address is configuration, never input.
+  allowInsecureRequests(config);
+  config[customFetch] = (url, init) => {
+    const headers = new Headers(init.headers);
+    headers.set('X-Request-Id', requestId);
+    return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
+  };
+  const tokens = await genericGrantRequest(config, grantType, { scope: service.scope, ...parameters });
+  if (tokens.token_type !== 'bearer') throw new Error('the token is no bearer token');
+  return tokens;
+}
+
+/**
+ * Sends requests to the other service with this token.
+ * @param headersOfAll besides the token and the id
+ */
+export function fetchWith(
+  service: OtherService,
+  token: string,
+  { requestId, signal }: Call,
+  headersOfAll: Record<string, string> = {},
+): ServiceFetch {
+  return (path, { method, json } = {}) => {
+    const headers = {
+      ...headersOfAll,
+      Authorization: `Bearer ${token}`,
+      'X-Request-Id': requestId,
+      ...(json !== undefined && { 'Content-Type': 'application/json' }),
+    };
+    const body = json === undefined ? null : JSON.stringify(json);
+    return fetchJson(new URL(path, service.url).href, { method: method ?? 'GET', headers, body, signal });
+  };
+}
