@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checksIn, createProofKey } from '@gatehouse/test-kit';
+import { checksIn, createProofKey, listenApp } from '@gatehouse/test-kit';
+import express from 'express';
 import { decodeJwt } from 'jose';
-import { ProofIdsUnavailable } from '../src/index.ts';
+import { explain, noteCheck, ProofIdsUnavailable } from '../src/index.ts';
 import { epochSeconds, openApp } from './app.ts';
 
 const explained = { explained: true };
@@ -127,4 +128,18 @@ test('where nothing is explained no answer tells anything, and no request change
       [401, null],
     ],
   );
+});
+
+test('what is noted once the answer has begun changes nothing in it', async (t) => {
+  const app = express().use(explain('test'), (req, res) => {
+    noteCheck(req, 'first', 'ok');
+    res.flushHeaders();
+    noteCheck(req, 'late', 'ok');
+    res.end('whole');
+  });
+  const server = await listenApp(app);
+  t.after(() => server.close());
+  const response = await fetch(server.url);
+  assert.deepEqual(checksOf(response), ['test.first: ok', 'test.total']);
+  assert.equal(await response.text(), 'whole');
 });

@@ -108,10 +108,18 @@ test('of what is no secret, whose it is and whether it exists are told', async (
   const call = (id: string, sub: string) =>
     service.call('PATCH', `/things/${id}`, { as: { ...writer, sub }, json: change, headers: anyVersion });
   const told = async (id: string, sub: string) =>
-    checksIn((await call(id, sub)).headers.get('server-timing')).slice(4, -1);
-  assert.deepEqual(await told(ownedId, 'alice'), ['things.handler: 200', 'things.owner: ok']);
-  assert.deepEqual(await told(ownedId, 'bob'), ['things.handler: 403', "things.owner: not the caller's"]);
-  assert.deepEqual(await told(randomUUID(), 'bob'), ['things.handler: 404']);
+    checksIn((await call(id, sub)).headers.get('server-timing')).slice(3, -1);
+  assert.deepEqual(await told(ownedId, 'alice'), [
+    'things.input: ok',
+    'things.handler: 200',
+    'things.owner: ok',
+  ]);
+  assert.deepEqual(await told(ownedId, 'bob'), [
+    'things.input: ok',
+    'things.handler: 403',
+    "things.owner: not the caller's",
+  ]);
+  assert.deepEqual(await told(randomUUID(), 'bob'), ['things.input: ok', 'things.handler: 404']);
 });
 
 test('a refusal tells of the checks up to the one that refused', async () => {
