@@ -1,9 +1,10 @@
-import { proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
+import { explain, proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
 import {
   createHealth,
   createLogger,
   createMetrics,
   type Health,
+  isExplained,
   type Logger,
   type Metrics,
   notFound,
@@ -28,6 +29,8 @@ export interface GatewayDependencies {
   /** The public origin, which is also the issuer of every token. */
   issuer: string;
   allowedHosts: readonly string[];
+  /** Whether answers tell how they were decided. */
+  explained: boolean;
   authenticate: RequestHandler;
   proxies: Record<UpstreamName, UpstreamProxy>;
   health: Health;
@@ -41,6 +44,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
   app.use(requestContext(deps));
+  if (deps.explained) app.use(explain('gateway'));
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
   app.use(hygiene(deps));
   for (const { path, to, guard, scope } of forwardedPaths) {
@@ -117,6 +121,7 @@ export async function startGateway(
   const app = createGatewayApp({
     issuer: config.ISSUER,
     allowedHosts: config.ALLOWED_HOSTS,
+    explained: isExplained(config),
     authenticate: guard.authenticate,
     proxies,
     health,

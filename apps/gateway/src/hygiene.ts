@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
+import { noteCheck } from '@gatehouse/auth-middleware';
 import { Problem } from '@gatehouse/service-kit';
 import type { Request, RequestHandler } from 'express';
 
@@ -35,12 +36,18 @@ export function hygiene({
   const hosts = new Set([host, ...allowedHosts]);
 
   return (req, _res, next) => {
-    checkTarget(req);
-    checkMessage(req);
-    if (!hosts.has(req.headers.host?.toLowerCase() ?? '') && !req.url.startsWith('/health/')) {
-      throw refusal(400, `This host is not served here; use ${host}`);
+    try {
+      checkTarget(req);
+      checkMessage(req);
+      if (!hosts.has(req.headers.host?.toLowerCase() ?? '') && !req.url.startsWith('/health/')) {
+        throw refusal(400, `This host is not served here; use ${host}`);
+      }
+      removeHeaders(req.headers);
+    } catch (error) {
+      noteCheck(req, 'hygiene', 'refused');
+      throw error;
     }
-    removeHeaders(req.headers);
+    noteCheck(req, 'hygiene', 'ok');
     req.headers['x-forwarded-for'] = req.socket.remoteAddress ?? '';
     next();
   };

@@ -1,3 +1,4 @@
+import { noteCheck } from '@gatehouse/auth-middleware';
 import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
@@ -50,7 +51,9 @@ export function createUpstreamProxy(
             { requestId: requestIdOf(request), upstream: name, errorCode: code, message },
             'upstream failed',
           );
-          if (!(res as Response).headersSent) request.next(toProblem(error));
+          const problem = toProblem(error);
+          noteCheck(request, 'upstream', problem.message);
+          if (!(res as Response).headersSent) request.next(problem);
         });
       },
     ],

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
+import { noteNextHop } from '@gatehouse/auth-middleware';
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 
@@ -71,8 +72,8 @@ const hopByHop = new Set([
   'upgrade',
 ]);
 const keptFromUpstream = new Set([...hopByHop, 'host', 'expect']);
-// The request has its id from the gateway already.
-const keptFromClient = new Set([...hopByHop, 'server', 'x-powered-by', 'x-request-id']);
+// The request has its id from the gateway already, and noteNextHop() passes on what the client may be told of the checks.
+const keptFromClient = new Set([...hopByHop, 'server', 'server-timing', 'x-powered-by', 'x-request-id']);
 
 const brokenConnection = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
@@ -140,6 +141,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       if (value !== undefined && !keptFromClient.has(name) && !named?.has(name))
         this.#res.setHeader(name, value);
     }
+    noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }

@@ -56,6 +56,7 @@ export interface TestGateway {
  * @param keys false where the issuer's keys cannot be had
  * @param redisUrl where ids of used proofs are, instead of in memory
  * @param issuer one that several gateways share
+ * @param env variables besides the usual ones
  */
 export async function startTestGateway(
   t: TestContext,
@@ -65,12 +66,14 @@ export async function startTestGateway(
     keys = true,
     redisUrl,
     issuer: given,
+    env = {},
   }: {
     answer?: RequestListener;
     upstreamUrl?: string;
     keys?: boolean;
     redisUrl?: string;
     issuer?: TestIssuer;
+    env?: Record<string, string>;
   } = {},
 ): Promise<TestGateway> {
   const received: Received[] = [];
@@ -97,6 +100,7 @@ export async function startTestGateway(
       ISSUER: issuer.issuer,
       JWKS_URI: issuer.jwksUri,
       REDIS_URL: redisUrl,
+      ...env,
       ...Object.fromEntries(
         names.map((name, i) => [`${name.toUpperCase()}_URL`, upstreamUrl ?? servers[i]?.url]),
       ),

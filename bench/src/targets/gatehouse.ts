@@ -11,6 +11,7 @@ await runTarget(async (setup) => {
     PORT: '0',
     METRICS_PORT: '0',
     LOG_LEVEL: 'info',
+    EXPLAIN: 'false',
     ISSUER: setup.issuer,
     JWKS_URI: setup.jwksUri,
     REDIS_URL: setup.redisUrl,

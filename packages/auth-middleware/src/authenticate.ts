@@ -2,6 +2,7 @@ import { type DenylistReader, DenylistUnavailable, type TokenReference } from '@
 import type { NextFunction, Request, RequestHandler } from 'express';
 import { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth-error.ts';
 import { type Caller, setCaller } from './caller.ts';
+import { noteCheck } from './explain.ts';
 import type { KeySet } from './key-set.ts';
 import { type ProofIds, ProofIdsUnavailable } from './proof-ids.ts';
 import { createTokenCache } from './token-cache.ts';
@@ -72,53 +73,60 @@ export function createAuthenticate({
       if (!known || known.scheme === 'DPoP') {
         admitLater(known, header, req).then(
           () => next(),
-          (error) => end(error, next),
+          (error) => end(error, req, next),
         );
         return;
       }
-      requireLive(known);
+      requireLive(known, 'remembered', req);
       admit(known, 'remembered', req);
     } catch (error) {
-      return end(error, next);
+      return end(error, req, next);
     }
     next();
   };
 
   async function admitLater(known: Verified | undefined, header: string, req: Request): Promise<void> {
     const verified = known ?? (await verifyOnce(header));
-    requireLive(verified);
+    requireLive(verified, known ? 'remembered' : 'verified', req);
     if (verified.scheme === 'Bearer') return admit(verified, 'verified', req);
     await requireProof(verified.caller, header, req);
     admit(verified, 'proven', req);
   }
 
-  function requireLive({ caller, reference, scheme }: Verified): void {
+  function requireLive({ caller, reference, scheme }: Verified, verdict: Verdict, req: Request): void {
     if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired(scheme);
-    if (isRevoked(reference)) throw refuse('invalid_token', 'The access token has been revoked', { scheme });
+    noteCheck(req, 'authn', verdict);
+    if (isRevoked(reference, req)) {
+      noteCheck(req, 'denylist', 'revoked');
+      throw refuse('invalid_token', 'The access token has been revoked', { scheme });
+    }
+    noteCheck(req, 'denylist', 'live');
   }
 
   /** Each proof is verified when it comes, and is good once. */
-  async function requireProof(
-    { keyThumbprint = '' }: Caller,
-    header: string,
-    { method, originalUrl, headers }: Request,
-  ): Promise<void> {
+  async function requireProof({ keyThumbprint = '' }: Caller, header: string, req: Request): Promise<void> {
+    const { method, originalUrl, headers } = req;
     const request = { method, url: dpop.origin + originalUrl, token: tokenIn(header), keyThumbprint };
     const id = await verifyProof(String(headers.dpop), request).catch((cause) => {
+      noteCheck(req, 'proof', 'invalid_dpop_proof');
       throw refuse('invalid_dpop_proof', 'The DPoP proof is not valid for this request', {
         scheme: 'DPoP',
         cause,
       });
     });
-    if (!(await isNewProof(id)))
+    if (!(await isNewProof(id, req))) {
+      noteCheck(req, 'proof', 'replayed');
       throw refuse('invalid_dpop_proof', 'The DPoP proof has been used before', { scheme: 'DPoP' });
+    }
+    noteCheck(req, 'proof', 'proven');
   }
 
-  async function isNewProof(id: string): Promise<boolean> {
+  async function isNewProof(id: string, req: Request): Promise<boolean> {
     try {
       return await dpop.proofIds.add(id);
     } catch (cause) {
       if (!(cause instanceof ProofIdsUnavailable)) throw cause;
+      noteCheck(req, 'proof', 'unavailable');
       throw refuse('unavailable', 'Used proofs cannot be told from new ones now', { cause });
     }
   }
@@ -128,8 +136,12 @@ export function createAuthenticate({
     onVerdict(verdict);
   }
 
-  function end(error: unknown, next: NextFunction): void {
-    if (error instanceof AuthError) onVerdict(error.code);
+  function end(error: unknown, req: Request, next: NextFunction): void {
+    if (error instanceof AuthError) {
+      onVerdict(error.code);
+      // Whatever ends a request later has been noted by now, and then this changes nothing.
+      noteCheck(req, 'authn', error.code);
+    }
     next(error);
   }
 
@@ -213,11 +225,12 @@ export function createAuthenticate({
     }
   }
 
-  function isRevoked(reference: TokenReference): boolean {
+  function isRevoked(reference: TokenReference, req: Request): boolean {
     try {
       return denylist.isRevoked(reference);
     } catch (cause) {
       if (!(cause instanceof DenylistUnavailable)) throw cause;
+      noteCheck(req, 'denylist', 'unavailable');
       throw refuse('unavailable', 'Revoked tokens cannot be told from others now', { cause });
     }
   }

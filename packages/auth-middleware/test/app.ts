@@ -10,6 +10,7 @@ import {
   createAuthenticate,
   createKeySet,
   createMemoryProofIds,
+  explain,
   type KeySet,
   type KeySetOptions,
   requireRole,
@@ -31,11 +32,16 @@ export interface TestApp {
   get(token: string, path?: string): Promise<Response>;
 }
 
-type Options = Partial<AuthenticateOptions> & { keys?: Partial<KeySetOptions>; complete?: boolean };
+type Options = Partial<AuthenticateOptions> & {
+  keys?: Partial<KeySetOptions>;
+  complete?: boolean;
+  /** Whether its answers tell how they were decided. */
+  explained?: boolean;
+};
 
 /** A resource server on a free port: / tells the caller, /items wants items:read, /admin the role admin. */
 export async function openApp(t: TestContext, options: Options = {}, given?: TestIssuer): Promise<TestApp> {
-  const { keys, complete = true, ...authenticateOptions } = options;
+  const { keys, complete = true, explained = false, ...authenticateOptions } = options;
   const issuer = given ?? (await createTestIssuer());
   const faults: unknown[] = [];
   const keySet = createKeySet({ jwksUri: issuer.jwksUri, onFault: (error) => faults.push(error), ...keys });
@@ -53,6 +59,7 @@ export async function openApp(t: TestContext, options: Options = {}, given?: Tes
   });
 
   const app = express();
+  if (explained) app.use(explain('test'));
   app.get('/unguarded', (req, res) => void res.json(callerOf(req)));
   app.use(express.urlencoded());
   app.use(authenticate);

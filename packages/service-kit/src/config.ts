@@ -25,8 +25,14 @@ export const ProcessConfigSchema = z.object({
   METRICS_PORT: PortSchema.optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   ISSUER: UrlSchema.regex(/[^/]$/, 'must not end with a slash'),
+  EXPLAIN: FlagSchema.optional(),
 });
 export type ProcessConfig = z.output<typeof ProcessConfigSchema>;
+
+/** Whether answers tell how they were decided: as EXPLAIN says, and where it says nothing, not in production. */
+export function isExplained({ EXPLAIN, NODE_ENV }: Pick<ProcessConfig, 'EXPLAIN' | 'NODE_ENV'>): boolean {
+  return EXPLAIN ?? NODE_ENV !== 'production';
+}
 
 /**
  * Reads the variables that the schema names, and nothing else. `NAME_FILE` gives the value of NAME as a file, and an

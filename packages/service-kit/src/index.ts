@@ -3,6 +3,7 @@ export { accessTable } from './access-table.ts';
 export {
   ConfigError,
   FlagSchema,
+  isExplained,
   loadConfig,
   PortSchema,
   PostgresUrlSchema,

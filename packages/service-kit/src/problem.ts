@@ -87,7 +87,8 @@ const bodyFaults: Record<string, string> = {
   'parameters.too.many': 'The body has too many parameters',
 };
 
-function toProblem(error: unknown): Problem {
+/** What an error is to the client. */
+export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof AuthError) return new Problem(error.status, error.message, { headers: error.headers });
   if (isDatabaseUnavailable(error) || error instanceof DenylistUnavailable)

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { type Caller, callerOf, requireRole, requireScope } from '@gatehouse/auth-middleware';
+import { type Caller, callerOf, noteCheck, requireRole, requireScope } from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import { type Versions, versionsIn } from './entity-tag.ts';
-import { type FieldError, Problem } from './problem.ts';
+import { type FieldError, Problem, toProblem } from './problem.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 type Responses = Record<number, z.ZodType>;
@@ -144,14 +144,17 @@ function guardsOf(declared: Route, authenticate: RequestHandler, audience?: stri
 
 function requireAudience(audience: string | undefined): RequestHandler {
   return (req, _res, next) => {
-    if (callerOf(req).audience !== audience)
-      throw new Problem(403, 'This needs a token made for this service alone');
+    const isOurs = callerOf(req).audience === audience;
+    noteCheck(req, 'audience', isOurs ? 'ok' : 'refused');
+    if (!isOurs) throw new Problem(403, 'This needs a token made for this service alone');
     next();
   };
 }
 
 const requireUser: RequestHandler = (req, _res, next) => {
-  if (callerOf(req).kind !== 'user') throw new Problem(403, 'This needs a token that speaks for a user');
+  const isUser = callerOf(req).kind === 'user';
+  noteCheck(req, 'user', isUser ? 'ok' : 'refused');
+  if (!isUser) throw new Problem(403, 'This needs a token that speaks for a user');
   next();
 };
 
@@ -174,8 +177,15 @@ const parseJson = express.json({
 
 function parsersOf(declared: Route): RequestHandler[] {
   if (declared.body === undefined) return [];
-  return [requireMediaType(mediaTypesOf(declared)), parseJson];
+  return [requireMediaType(mediaTypesOf(declared)), parseBody];
 }
+
+const parseBody: RequestHandler = (req, res, next) => {
+  parseJson(req, res, (error) => {
+    if (error !== undefined) noteCheck(req, 'input', 'refused');
+    next(error);
+  });
+};
 
 /** What the body of a route may be called. */
 export function mediaTypesOf({ method }: Route): string[] {
@@ -188,6 +198,7 @@ function requireMediaType(types: string[]): RequestHandler {
     if (!req.is(types) || charset.toLowerCase() !== 'utf-8') {
       // RFC 5789, 2.2
       const headers = req.method === 'PATCH' ? { 'Accept-Patch': types.join(', ') } : {};
+      noteCheck(req, 'input', 'refused');
       throw new Problem(415, `The body must be ${types.join(' or ')} in UTF-8`, { headers });
     }
     next();
@@ -196,21 +207,17 @@ function requireMediaType(types: string[]): RequestHandler {
 
 function handle(declared: Route): RequestHandler {
   return async (req, res) => {
-    const errors: FieldError[] = [];
-    const input = {
-      params: parse(declared.params, req.params, '/path', errors),
-      query: parse(declared.query ?? NoQuerySchema, req.query, '/query', errors),
-      headers: parse(declared.headers, req.headers, '/header', errors),
-      body: parse(declared.body, req.body, '#', errors),
-      versions: declared.ifMatch ? versionsIn(req) : ('any' as const),
-      req,
-    };
-    if (errors.length > 0) {
-      throw new Problem(422, 'The request does not fit the schema', { errors: errors.slice(0, maxErrors) });
+    const input = inputOf(declared, req);
+    let reply: Reply<Responses>;
+    try {
+      reply = declared.public
+        ? await declared.handler(input)
+        : await declared.handler({ ...input, caller: callerOf(req) });
+    } catch (error) {
+      noteReply(declared, req, toProblem(error).status);
+      throw error;
     }
-    const reply = declared.public
-      ? await declared.handler(input)
-      : await declared.handler({ ...input, caller: callerOf(req) });
+    noteReply(declared, req, reply.status);
     const schema = declared.responses[reply.status];
     if (schema === undefined)
       throw new Error(`${declared.method} ${declared.path} answered an undeclared status`);
@@ -220,6 +227,33 @@ function handle(declared: Route): RequestHandler {
     if (body === undefined) res.end();
     else res.json(body);
   };
+}
+
+function noteReply(declared: Route, req: Request, status: number): void {
+  noteCheck(req, 'handler', status);
+  const owner = declared.public ? undefined : declared.owner;
+  if (owner === undefined) return;
+  if (status < 400) noteCheck(req, 'owner', 'ok');
+  // Of someone else's no more is told than of a free id.
+  else if (status === 404 && owner === 'caller') noteCheck(req, 'owner', "not found among the caller's");
+  else if (status === 403) noteCheck(req, 'owner', "not the caller's");
+}
+
+function inputOf(declared: Route, req: Request): Input<Schemas> {
+  const errors: FieldError[] = [];
+  const input = {
+    params: parse(declared.params, req.params, '/path', errors),
+    query: parse(declared.query ?? NoQuerySchema, req.query, '/query', errors),
+    headers: parse(declared.headers, req.headers, '/header', errors),
+    body: parse(declared.body, req.body, '#', errors),
+    versions: declared.ifMatch ? versionsIn(req) : ('any' as const),
+    req,
+  };
+  noteCheck(req, 'input', errors.length > 0 ? `faults: ${errors.length}` : 'ok');
+  if (errors.length > 0) {
+    throw new Problem(422, 'The request does not fit the schema', { errors: errors.slice(0, maxErrors) });
+  }
+  return input;
 }
 
 function parse(

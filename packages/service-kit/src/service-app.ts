@@ -1,3 +1,4 @@
+import { explain } from '@gatehouse/auth-middleware';
 import express, { type Express, type RequestHandler } from 'express';
 import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
@@ -13,6 +14,8 @@ interface ServiceAppDependencies {
   /** Of tokens made for this service alone. */
   audience: string;
   issuer: string;
+  /** Whether answers tell how they were decided. */
+  explained: boolean;
   routes: readonly Route[];
   authenticate: RequestHandler;
   health: Health;
@@ -30,6 +33,7 @@ export function createServiceApp(deps: ServiceAppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use(requestContext(deps));
+  if (deps.explained) app.use(explain(deps.name));
   app.use((_req, res, next) => {
     res.setHeader('X-Content-Type-Options', 'nosniff');
     next();

@@ -2,6 +2,7 @@ import type { DenylistReader } from '@gatehouse/denylist';
 import type { z } from 'zod';
 import {
   FlagSchema,
+  isExplained,
   loadConfig,
   PostgresUrlSchema,
   ProcessConfigSchema,
@@ -100,6 +101,7 @@ export async function startService<Config extends ServiceConfig>(
   const app = createServiceApp({
     ...service,
     issuer: config.ISSUER,
+    explained: isExplained(config),
     routes,
     authenticate: guard.authenticate,
     health,

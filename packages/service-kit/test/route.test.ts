@@ -98,6 +98,7 @@ const server = await listenApp(
     description: 'A service of this test',
     audience: 'urn:gatehouse:test',
     issuer: issuer.issuer,
+    explained: true,
     routes,
     authenticate: createAuthenticate({
       issuer: issuer.issuer,
