@@ -32,7 +32,7 @@ export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export { counterIn, createMetrics, listenMetrics, type Metrics } from './metrics.ts';
-export { createOpenApi } from './openapi.ts';
+export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
 export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
 export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';

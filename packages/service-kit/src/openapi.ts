@@ -4,23 +4,29 @@ import { mediaTypesOf, type Route } from './route.ts';
 
 const ProblemSchema = z
   .object({
-    type: z.string(),
+    type: z.string().meta({ examples: ['about:blank'] }),
     title: z.string(),
-    status: z.int(),
-    detail: z.string().optional(),
-    instance: z.string().optional(),
-    requestId: z.string().optional(),
-    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+    status: z.int().min(400).max(599),
+    detail: z.string().optional().describe('For whoever reads it'),
+    instance: z.string().optional().describe('The path that was asked for'),
+    requestId: z.string().optional().describe('As X-Request-Id and the logs have it'),
+    errors: z
+      .array(z.object({ pointer: z.string().meta({ examples: ['#/name'] }), detail: z.string() }))
+      .optional()
+      .describe('What is wrong where'),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
 const text = z.string();
+const retryAfter = z.object({ 'Retry-After': text.describe('Seconds to wait') });
 const headersOfProblems: Record<number, z.ZodObject> = {
   401: z.object({ 'WWW-Authenticate': text.describe('What to bring (RFC 6750, RFC 9449)') }),
   403: z.object({
     'WWW-Authenticate': text.optional().describe('The scope that is missing, if that is the reason'),
   }),
-  503: z.object({ 'Retry-After': text.describe('Seconds to wait') }),
+  502: retryAfter,
+  503: retryAfter,
+  504: retryAfter,
 };
 
 const problems: Record<number, string> = {
@@ -34,7 +40,9 @@ const problems: Record<number, string> = {
   415: 'The body has another media type than application/json',
   422: 'The request is well formed but invalid',
   428: 'The request does not tell which version it is about',
+  502: 'The service broke off',
   503: 'A part of the system that the request needs is unavailable',
+  504: 'The service did not answer in time',
 };
 
 /**
@@ -79,13 +87,24 @@ export function createOpenApi(
   });
 }
 
+/** Refusals of something that stands in front of the routes, as OpenAPI describes them, and the schemas they refer to. */
+export function describeRefusals(statuses: readonly number[]) {
+  const { paths, components } = createDocument({
+    openapi: '3.1.0',
+    info: { title: '', version: '' },
+    paths: { '/': { get: { responses: refusalsOf(statuses) } } },
+  });
+  return { responses: paths?.['/']?.get?.responses ?? {}, schemas: components?.schemas ?? {} };
+}
+
 function operationOf(declared: Route): ZodOpenApiOperationObject {
   const refusals = [
+    400,
     ...(declared.public ? [] : [401, 403]),
     ...(declared.params === undefined ? [] : [404]),
     ...(declared.conflicts ? [409] : []),
-    ...(declared.ifMatch ? [400, 412, 428] : []),
-    ...(declared.body === undefined ? [] : [400, 413, 415]),
+    ...(declared.ifMatch ? [412, 428] : []),
+    ...(declared.body === undefined ? [] : [413, 415]),
     422,
     503,
   ];
@@ -108,7 +127,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
           success(status, schema, declared),
         ]),
       ),
-      ...Object.fromEntries(refusals.map((status) => [status, refusal(status)])),
+      ...refusalsOf(refusals),
     },
   };
 }
@@ -150,6 +169,10 @@ function success(status: string, schema: z.ZodType, { versioned }: Route) {
     ...(Object.keys(headers).length > 0 && { headers: z.object(headers) }),
     ...(!(schema instanceof z.ZodUndefined) && { content: { 'application/json': { schema } } }),
   };
+}
+
+function refusalsOf(statuses: readonly number[]) {
+  return Object.fromEntries(statuses.map((status) => [status, refusal(status)]));
 }
 
 function refusal(status: number) {

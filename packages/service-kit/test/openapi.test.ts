@@ -80,10 +80,19 @@ test('an operation tells which other demands it has of the caller', () => {
 
 test('every operation lists its refusals as problem details', () => {
   const statuses = (path: string, method: string) => Object.keys(paths[path][method].responses);
-  assert.deepEqual(statuses('/things', 'get'), ['200', '401', '403', '422', '503']);
+  assert.deepEqual(statuses('/things', 'get'), ['200', '400', '401', '403', '422', '503']);
   assert.deepEqual(statuses('/things', 'post'), ['201', '400', '401', '403', '413', '415', '422', '503']);
-  assert.deepEqual(statuses('/things/{id}', 'delete'), ['204', '401', '403', '404', '409', '422', '503']);
-  assert.deepEqual(statuses('/about', 'get'), ['200', '422', '503']);
+  assert.deepEqual(statuses('/things/{id}', 'delete'), [
+    '204',
+    '400',
+    '401',
+    '403',
+    '404',
+    '409',
+    '422',
+    '503',
+  ]);
+  assert.deepEqual(statuses('/about', 'get'), ['200', '400', '422', '503']);
   const { content } = paths['/things'].get.responses['403'];
   assert.deepEqual(content, {
     'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
