@@ -55,6 +55,14 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
       post_logout_redirect_uris: [`${issuer}/explorer/`],
       allowed_scopes: allScopes,
     }),
+    publicClient({
+      client_id: 'docs',
+      client_name: 'Gatehouse API documentation',
+      grant_types: ['authorization_code'],
+      response_types: ['code'],
+      redirect_uris: [`${issuer}/docs/oauth2-redirect.html`],
+      allowed_scopes: allScopes,
+    }),
     confidentialClient('demo-web-secret', {
       ...withSignIn,
       client_id: 'demo-web',
