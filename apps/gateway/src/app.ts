@@ -9,7 +9,6 @@ import {
   type Metrics,
   notFound,
   openGuard,
-  Problem,
   problemHandler,
   type RunningService,
   requestContext,
@@ -18,7 +17,10 @@ import {
 } from '@gatehouse/service-kit';
 import express, { type Express, type RequestHandler } from 'express';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
+import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
+import { createDocsRouter } from './docs/docs-router.ts';
 import { hygiene, refuseTunnels } from './hygiene.ts';
+import { onlyGet } from './only-get.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
 import { securityHeaders } from './security-headers.ts';
 import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
@@ -33,6 +35,7 @@ export interface GatewayDependencies {
   explained: boolean;
   authenticate: RequestHandler;
   proxies: Record<UpstreamName, UpstreamProxy>;
+  document: ApiDocument;
   health: Health;
   logger: Logger;
   metrics: Metrics;
@@ -54,6 +57,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
     app.use(path, deps.proxies[to].handler);
   }
   app.use(deps.health.router);
+  app.use(createDocsRouter(deps.document));
   app.route(protectedResourcePath).get(protectedResource(deps.issuer)).all(onlyGet);
   app.use(notFound);
   app.use(problemHandler(deps.logger));
@@ -66,10 +70,6 @@ function noteRoute(path: string): RequestHandler {
     res.locals.route = path;
     next();
   };
-}
-
-function onlyGet(): never {
-  throw new Problem(405, undefined, { headers: { Allow: 'GET, HEAD' } });
 }
 
 const apiAudience = 'urn:gatehouse:api';
@@ -116,7 +116,10 @@ export async function startGateway(
   );
   const health = createHealth(guard.checks, logger);
 
-  const proxies = createProxies(config, logger);
+  const urls = upstreamUrlsOf(config);
+  const document = createApiDocument({ issuer: config.ISSUER, urls }, logger);
+  opening.defer(() => document.close());
+  const proxies = createProxies(urls, logger);
   for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
   const app = createGatewayApp({
     issuer: config.ISSUER,
@@ -124,6 +127,7 @@ export async function startGateway(
     explained: isExplained(config),
     authenticate: guard.authenticate,
     proxies,
+    document,
     health,
     logger,
     metrics,
@@ -134,8 +138,10 @@ export async function startGateway(
   return running;
 }
 
-function createProxies(config: GatewayConfig, logger: Logger): Record<UpstreamName, UpstreamProxy> {
-  const urls = upstreamUrlsOf(config);
+function createProxies(
+  urls: Record<UpstreamName, string>,
+  logger: Logger,
+): Record<UpstreamName, UpstreamProxy> {
   const names = Object.keys(upstreams) as UpstreamName[];
   return Object.fromEntries(
     names.map((name) => [name, createUpstreamProxy({ name, url: urls[name], ...upstreams[name] }, logger)]),
