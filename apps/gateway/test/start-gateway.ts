@@ -1,4 +1,4 @@
-import { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, request } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -68,7 +68,7 @@ export async function startTestGateway(
     issuer: given,
     env = {},
   }: {
-    answer?: RequestListener;
+    answer?: (req: IncomingMessage, res: ServerResponse, upstream: string) => unknown;
     upstreamUrl?: string;
     keys?: boolean;
     redisUrl?: string;
@@ -81,7 +81,7 @@ export async function startTestGateway(
   const servers = await Promise.all(
     names.map((upstream) =>
       listenApp((req, res) => {
-        if (answer) return answer(req, res);
+        if (answer) return answer(req, res, upstream);
         record(upstream, req, received, () => {
           res.setHeader('content-type', 'application/json').end(JSON.stringify({ from: upstream }));
         });
