@@ -9,15 +9,20 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import type { UsersConfig } from './config.ts';
 
+const InstantSchema = z.iso.datetime().meta({ examples: ['2026-03-01T08:30:00.000Z'] });
+
 /** An account as the authorization server keeps it. */
 export const AccountSchema = z.object({
-  id: z.uuid(),
-  username: z.string(),
-  displayName: z.string(),
-  email: z.string().nullable().describe('Null where nobody told one'),
-  roles: z.array(z.string()),
-  disabled: z.boolean(),
-  createdAt: z.iso.datetime(),
+  id: z.uuid().meta({ examples: ['b0b00000-0000-4000-8000-000000000002'] }),
+  username: z.string().meta({ examples: ['bob'] }),
+  displayName: z.string().meta({ examples: ['Bob Example'] }),
+  email: z
+    .string()
+    .nullable()
+    .meta({ description: 'Null where nobody told one', examples: ['bob@example.com'] }),
+  roles: z.array(z.string()).meta({ examples: [['customer']] }),
+  disabled: z.boolean().meta({ examples: [false] }),
+  createdAt: InstantSchema,
 });
 export type Account = z.output<typeof AccountSchema>;
 
@@ -25,8 +30,8 @@ export type Account = z.output<typeof AccountSchema>;
 export const AuditEntrySchema = z
   .object({
     id: z.string(),
-    at: z.iso.datetime(),
-    event: z.string(),
+    at: InstantSchema,
+    event: z.string().meta({ examples: ['sign-out'] }),
     outcome: z.enum(['success', 'failure']),
     actorId: z.string().nullable().describe('Who did it, if it was not the account itself'),
     clientId: z.string().nullable(),

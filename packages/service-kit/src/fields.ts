@@ -15,4 +15,4 @@ export const IdParamsSchema = z.strictObject({ id: z.uuid() });
 export const TimestampSchema = z
   .date()
   .transform((date) => date.toISOString())
-  .pipe(z.iso.datetime());
+  .pipe(z.iso.datetime().meta({ examples: ['2026-03-01T08:30:00.000Z'] }));

@@ -12,7 +12,15 @@ import type { ProfileStore } from '../store.ts';
 const ManagedUserSchema = AccountSchema.meta({ id: 'ManagedUser' });
 
 const RolesSchema = z.strictObject({
-  roles: z.array(z.enum(['customer', 'admin'])).max(2),
+  roles: z
+    .array(z.enum(['customer', 'admin']))
+    .max(2)
+    .meta({ examples: [['customer']] }),
+});
+
+// Bob of the demo.
+const UserParamsSchema = IdParamsSchema.extend({
+  id: z.uuid().meta({ examples: ['b0b00000-0000-4000-8000-000000000002'] }),
 });
 
 // Only the authorization server can read its cursors.
@@ -39,7 +47,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       method: 'post',
       path: `/users/{id}/${action}`,
       summary,
-      params: IdParamsSchema,
+      params: UserParamsSchema,
       responses: { 204: z.undefined() },
       ...(action === 'disable' && { conflicts: true }),
       handler: async ({ params, req }) => {
@@ -66,7 +74,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       method: 'get',
       path: '/users/{id}',
       summary: 'Reads a user',
-      params: IdParamsSchema,
+      params: UserParamsSchema,
       responses: { 200: ManagedUserSchema },
       handler: async ({ params, req }) => {
         const account = await accounts.find(params.id, req);
@@ -82,7 +90,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       method: 'put',
       path: '/users/{id}/roles',
       summary: 'Gives a user these roles and no others, also in tokens that are alive',
-      params: IdParamsSchema,
+      params: UserParamsSchema,
       body: RolesSchema,
       responses: { 204: z.undefined() },
       conflicts: true,
@@ -96,7 +104,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       method: 'get',
       path: '/users/{id}/audit',
       summary: 'Lists what was done with an account and by it, newest first',
-      params: IdParamsSchema,
+      params: UserParamsSchema,
       query: QuerySchema,
       responses: { 200: createPageSchema(AuditEntrySchema) },
       handler: async ({ params, query, req }) => ({

@@ -6,7 +6,7 @@ import type { ProfileStore } from '../store.ts';
 
 const UserSchema = AccountSchema.omit({ disabled: true })
   .extend({
-    roles: z.array(z.string()).describe('As the access token tells them'),
+    roles: AccountSchema.shape.roles.describe('As the access token tells them'),
     createdAt: TimestampSchema,
   })
   .meta({ id: 'User' });
