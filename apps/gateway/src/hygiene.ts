@@ -111,8 +111,8 @@ function removeHeaders(headers: IncomingHttpHeaders): void {
     for (const option of connection.toLowerCase().split(',')) {
       const name = option.trim();
       if (framingHeaders.has(name)) throw refusal(400, 'Connection may not name this header');
-      // The id in it is ours by now.
-      if (name !== 'x-request-id') delete headers[name];
+      // What is in them is ours by now.
+      if (name !== 'x-request-id' && name !== 'traceparent') delete headers[name];
     }
   }
   for (const name in headers) {

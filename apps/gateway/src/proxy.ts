@@ -1,5 +1,5 @@
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
+import { type Logger, Problem, requestIdOf, traceIdOf } from '@gatehouse/service-kit';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
@@ -48,7 +48,13 @@ export function createUpstreamProxy(
           const request = req as Request & { next: NextFunction };
           const { code, message } = error;
           logger.warn(
-            { requestId: requestIdOf(request), upstream: name, errorCode: code, message },
+            {
+              requestId: requestIdOf(request),
+              traceId: traceIdOf(request),
+              upstream: name,
+              errorCode: code,
+              message,
+            },
             'upstream failed',
           );
           const problem = toProblem(error);

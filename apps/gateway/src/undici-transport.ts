@@ -1,6 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { noteNextHop } from '@gatehouse/auth-middleware';
+import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit';
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 
@@ -48,12 +50,13 @@ export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
   const transport = { pool, limits, taken: { collecting: 0, inFlight: 0 } };
   return (proxyServer) => {
     // httpxy's passes have no names; before() takes the last one, which is its own transport.
-    proxyServer.before('web', '', (req, res, _options, _server, _head, callback) => {
+    proxyServer.before('web', '', (req, res, { target }, _server, _head, callback) => {
       const incoming = req as IncomingMessage;
       const outgoing = res as ServerResponse;
       // Who left while the token was verified has closed already, and would never be seen to leave.
       if (outgoing.destroyed) return true;
-      new Exchange(transport, incoming, outgoing, (error) => callback?.(error, incoming, outgoing)).start();
+      const fail: Fail = (error) => callback?.(error, incoming, outgoing);
+      new Exchange(transport, target as URL, incoming, outgoing, fail).start();
       return true;
     });
   };
@@ -80,11 +83,14 @@ const brokenConnection = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 /** One request on its way through: the handler that undici calls, and the client's end. */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #transport: Transport;
+  readonly #target: URL;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #fail: Fail;
   readonly #request: Dispatcher.DispatchOptions & { body: PassThrough | null };
   readonly #deadline: NodeJS.Timeout;
+  #span: Span | undefined;
+  #status: number | undefined;
   #place: keyof Places | undefined;
   #waiting: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
@@ -93,8 +99,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   #isOver = false;
   #retried = false;
 
-  constructor(transport: Transport, req: IncomingMessage, res: ServerResponse, fail: Fail) {
+  constructor(transport: Transport, target: URL, req: IncomingMessage, res: ServerResponse, fail: Fail) {
     this.#transport = transport;
+    this.#target = target;
     this.#req = req;
     this.#res = res;
     this.#fail = fail;
@@ -102,7 +109,6 @@ class Exchange implements Dispatcher.DispatchHandler {
       // Express strips the mount path from req.url.
       path: (req as { originalUrl?: string }).originalUrl ?? req.url ?? '/',
       method: req.method ?? 'GET',
-      headers: requestHeaders(req, transport.limits),
       // undici destroys the body that it is given; the client's request must outlive it.
       body: hasBody(req) ? new PassThrough({ highWaterMark: collectedBytes }) : null,
     };
@@ -113,7 +119,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   start(): void {
     const { body } = this.#request;
     if (body === null) this.#send();
-    else if (this.#take('collecting')) collect(this.#req, body, () => this.#send());
+    // Its own context, in which a span finds what it is below, is not that of the body's events.
+    else if (this.#take('collecting'))
+      collect(
+        this.#req,
+        body,
+        AsyncResource.bind(() => this.#send()),
+      );
   }
 
   /** Its time is up: the upstream was too slow, or never had a connection for it. */
@@ -142,6 +154,7 @@ class Exchange implements Dispatcher.DispatchHandler {
         this.#res.setHeader(name, value);
     }
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
+    this.#status = status;
     this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }
@@ -170,7 +183,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#dispatch();
       return;
     }
-    this.#settle();
+    this.#settle(failureOf(error));
     if (this.#res.headersSent) this.#req.socket.resetAndDestroy();
     this.#fail(error);
   }
@@ -183,7 +196,12 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #send(): void {
-    if (!this.#isOver && this.#take('inFlight')) this.#dispatch();
+    if (this.#isOver || !this.#take('inFlight')) return;
+    const { path, method } = this.#request;
+    this.#span = openRequestSpan(method, path, this.#target);
+    if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
+    this.#request.headers = requestHeaders(this.#req, this.#transport.limits);
+    this.#dispatch();
   }
 
   #dispatch(): void {
@@ -212,15 +230,17 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#place = undefined;
   }
 
-  #settle(): void {
+  #settle(failure?: string): void {
     this.#isOver = true;
+    this.#span?.end(exchangeOutcome(this.#status, 400, failure));
+    this.#span = undefined;
     this.#giveBack();
     clearTimeout(this.#deadline);
     clearTimeout(this.#waiting);
   }
 
   #leave(): void {
-    this.#settle();
+    this.#settle('client left');
     if (!this.#res.writableFinished) this.#controller?.abort(new Error('the client has left'));
     // What is left of the body must not stand before the next request on the connection.
     if (this.#request.body) this.#req.unpipe().resume();

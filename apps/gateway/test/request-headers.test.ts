@@ -104,6 +104,43 @@ test('H18 the request id stays, though Connection names it', async (t) => {
   await until(() => gateway.log.some((line) => line.includes('"requestId":"client-id-0001"')), 1_000);
 });
 
+test('H18 naming traceparent in Connection takes the trace neither from the log nor from the upstream', async (t) => {
+  const gateway = await startTestGateway(t);
+  const traceparent = `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`;
+  await rawRequest(
+    gateway.port,
+    `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\nConnection: close, traceparent\r\ntraceparent: ${traceparent}\r\n\r\n`,
+  );
+  assert.equal(gateway.received[0]?.headers.traceparent, traceparent);
+  await until(() => gateway.log.some((line) => line.includes(`"traceId":"${'c'.repeat(32)}"`)), 1_000);
+});
+
+test('H21 the upstream gets one valid traceparent, whatever the client sends', async (t) => {
+  const gateway = await startTestGateway(t);
+  const valid = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  await gateway.send('/token', { headers: { traceparent: valid, tracestate: 'congo=t61' } });
+  await gateway.send('/token', { headers: { traceparent: [valid, valid], tracestate: 'congo=t61' } });
+  await gateway.send('/token', { headers: { traceparent: 'x', tracestate: 'congo=t61' } });
+  await gateway.send('/token');
+  const [kept, ...made] = gateway.received.map(({ headers, rawHeaders }) => {
+    assert.equal(rawHeaders.filter((name) => name.toLowerCase() === 'traceparent').length, 1);
+    return headers;
+  });
+  assert.deepEqual([kept?.traceparent, kept?.tracestate], [valid, 'congo=t61']);
+  assert.equal(made.length, 3);
+  for (const { traceparent, tracestate } of made) {
+    assert.match(String(traceparent), /^00-(?!a{32})[\da-f]{32}-[\da-f]{16}-00$/);
+    assert.equal(tracestate, undefined);
+  }
+});
+
+test('a fault of the upstream is logged with its trace', async (t) => {
+  const gateway = await startTestGateway(t, { upstreamUrl: 'http://127.0.0.1:1' });
+  await gateway.send('/token', { headers: { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` } });
+  const traced = /"traceId":"a{32}".*"upstream failed"/;
+  await until(() => gateway.log.some((line) => traced.test(line)), 1_000);
+});
+
 test('H18 naming a framing header in Connection is 400', async (t) => {
   const gateway = await startTestGateway(t);
   for (const name of ['content-length', 'transfer-encoding', 'host']) {

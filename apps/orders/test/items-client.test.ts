@@ -128,25 +128,28 @@ test('J34 POST /orders acts for a caller whose token is bound to a key', async (
   assert.deepEqual(seen, [bound, 'Bearer x', undefined, 'Bearer x', undefined]);
 });
 
-test('Z13 J33 items sees the caller, orders as the actor, the one scope it needs, and the request id', async () => {
-  const seen: { claims: Record<string, unknown>; requestId: unknown; path: string }[] = [];
+test('Z13 J33 items sees the caller, orders as the actor, the one scope it needs, the request id and the trace', async () => {
+  const seen: { claims: Record<string, unknown>; correlation: unknown[]; path: string }[] = [];
   const orders = await bench.startOrdersWith({
     items: (req, res, next) => {
       const payload = req.headers.authorization?.split('.')[1] ?? '';
       const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
-      seen.push({ claims, requestId: req.headers['x-request-id'], path: req.path });
+      const { 'x-request-id': requestId, traceparent, tracestate } = req.headers;
+      seen.push({ claims, correlation: [requestId, traceparent, tracestate], path: req.path });
       holding(held)(req, res, next);
     },
   });
   const as = { sub: randomUUID(), scope: 'orders:write', gid: 'the grant' };
   const json = { lines: [{ itemId, quantity: 1 }] };
-  const headers = { 'X-Request-Id': 'request-of-this-test' };
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const headers = { 'X-Request-Id': 'request-of-this-test', traceparent, tracestate: 'congo=t61' };
   assert.equal((await orders.call('POST', '/orders', { as, json, headers })).status, 201);
   const [{ path } = { path: '' }] = seen;
   assert.match(path, new RegExp(`^/items/${itemId}/reservations$`));
   assert.equal(seen.length, 2);
-  for (const { claims, requestId } of seen) {
-    assert.equal(requestId, 'request-of-this-test');
+  const correlation = ['request-of-this-test', traceparent, 'congo=t61'];
+  for (const { claims, ...rest } of seen) {
+    assert.deepEqual(rest.correlation, correlation);
     const { sub, aud, scope, client_id, act } = claims;
     assert.deepEqual({ sub, aud, scope, client_id, act }, exchangedClaims(as.sub));
   }

@@ -8,6 +8,7 @@ import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import { requireSetting } from './config.ts';
 import type { Logger } from './log.ts';
+import { traceQueries } from './trace-queries.ts';
 
 /** Drizzle over a PostgreSQL server or over the embedded one: the same queries run on both. */
 export type Db = PgDatabase<PgQueryResultHKT>;
@@ -52,6 +53,7 @@ export async function openDatabase(
   if (source.embedded && source.url === undefined) {
     const { db } = source.embedded;
     await source.embedded.migrate(options);
+    traceQueries(db, {});
     return {
       db,
       ping: async () => void (await db.execute(sql`select 1`)),
@@ -81,6 +83,12 @@ export async function openDatabase(
     await pool.end();
     throw error;
   }
+  const { hostname, port, pathname } = new URL(url);
+  traceQueries(db, {
+    'server.address': hostname,
+    'server.port': Number(port) || 5432,
+    'db.namespace': decodeURIComponent(pathname.slice(1)),
+  });
   return {
     db,
     ping: async () => void (await pool.query('select 1')),

@@ -2,7 +2,7 @@ import { AuthError, callerOf, schemeOf } from '@gatehouse/auth-middleware';
 import type { Request } from 'express';
 import { ResponseBodyError } from 'openid-client';
 import { upstreamFault } from './fetch-json.ts';
-import { requestIdOf } from './request-context.ts';
+import { correlationOf } from './request-context.ts';
 import {
   type Call,
   callDeadline,
@@ -36,7 +36,7 @@ export function createDelegatedFetch(service: OtherService): (req: Request) => P
   }
 
   return async (req) => {
-    const call = { requestId: requestIdOf(req), signal: callDeadline() };
+    const call = { correlation: correlationOf(req), signal: callDeadline() };
     const token = await exchange(req, call);
     // The address that the gateway has seen. The exchange is told none: there it is we who authenticate.
     const address = req.headers['x-forwarded-for'];

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { Problem } from './problem.ts';
+import { exchangeOutcome, failureOf, openRequestSpan } from './trace.ts';
 
 const maxAnswerBytes = 256 * 1024;
 
@@ -11,15 +12,24 @@ export async function boundedFetch(
   url: string,
   init: RequestInit & { signal: AbortSignal },
 ): Promise<Response> {
-  const response = await fetch(url, { ...init, redirect: 'error' });
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > maxAnswerBytes) throw new Error('the answer is too large');
-    chunks.push(chunk);
+  const span = openRequestSpan(init.method ?? 'GET', url);
+  const headers = new Headers(init.headers);
+  if (span) headers.set('traceparent', span.traceparent);
+  try {
+    const response = await fetch(url, { ...init, headers, redirect: 'error' });
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > maxAnswerBytes) throw new Error('the answer is too large');
+      chunks.push(chunk);
+    }
+    span?.end(exchangeOutcome(response.status, 400));
+    return new Response(chunks.length > 0 ? Buffer.concat(chunks) : null, response);
+  } catch (error) {
+    span?.end(exchangeOutcome(undefined, 400, failureOf(error)));
+    throw error;
   }
-  return new Response(chunks.length > 0 ? Buffer.concat(chunks) : null, response);
 }
 
 /**

@@ -52,3 +52,4 @@ export {
   type SharedParts,
   startService,
 } from './start-service.ts';
+export { exchangeOutcome, failureOf, openRequestSpan, type Span, traceIdOf } from './trace.ts';

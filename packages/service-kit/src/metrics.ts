@@ -4,6 +4,8 @@ import { type Listener, listen } from './listen.ts';
 import { notFound } from './problem.ts';
 
 export interface Metrics {
+  /** Whose they are. */
+  readonly service: string;
   readonly registry: Registry;
   observeRequest(method: string, route: string, status: number, seconds: number): void;
   /** Counts a decision of the guard: how it came to let the request pass, or the reason it did not. */
@@ -32,6 +34,7 @@ export function createMetrics(service: string, registry = new Registry()): Metri
     labelNames: ['service', 'verdict'],
   });
   return {
+    service,
     registry,
     observeRequest(method, route, status, seconds) {
       duration.observe(

@@ -31,7 +31,7 @@ export function createOwnFetch(service: OtherService): () => Promise<ServiceFetc
 
   async function newToken(): Promise<string> {
     try {
-      const call = { requestId: randomUUID(), signal: callDeadline() };
+      const call = { correlation: { 'x-request-id': randomUUID() }, signal: callDeadline() };
       const audience = { resource: service.audience };
       const answer = await requestToken(service, 'client_credentials', audience, call);
       staleAt = performance.now() + ((answer.expires_in ?? 0) - marginSeconds) * 1000;
@@ -43,7 +43,7 @@ export function createOwnFetch(service: OtherService): () => Promise<ServiceFetc
   }
 
   return async () => {
-    const call = { requestId: randomUUID(), signal: callDeadline() };
+    const call = { correlation: { 'x-request-id': randomUUID() }, signal: callDeadline() };
     const send = fetchWith(service, await currentToken(), call);
     return async (path, request) => {
       const answer = await send(path, request);

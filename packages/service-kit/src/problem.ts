@@ -4,6 +4,7 @@ import { DenylistUnavailable } from '@gatehouse/denylist';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isDatabaseUnavailable } from './database.ts';
 import type { Logger } from './log.ts';
+import { traceIdOf } from './trace.ts';
 
 export interface FieldError {
   /** A JSON pointer into the body (`#/lines/0/quantity`), or `/query/limit`, `/path/id`. */
@@ -42,7 +43,7 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error, req, res, _next) => {
     const problem = toProblem(error);
-    const known = { err: error, requestId: req.headers['x-request-id'] };
+    const known = { err: error, requestId: req.headers['x-request-id'], traceId: traceIdOf(req) };
     if (problem.status === 500) logger.error(known, 'request failed');
     else if (problem.status > 501) logger.warn(known, 'request could not be served');
     if (res.headersSent) {

@@ -3,12 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { continueTrace, exchangeOutcome, type Outcome, traceIdOf } from './trace.ts';
 
 const wellFormedId = /^[\w-]{8,64}$/;
 
 /**
- * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters), writes one
- * log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
+ * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters) and a trace,
+ * writes one log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
  * The route is `res.locals.route` where an app without routes of its own sets it.
  */
 export function requestContext({ logger, metrics }: { logger: Logger; metrics: Metrics }): RequestHandler {
@@ -20,15 +21,19 @@ export function requestContext({ logger, metrics }: { logger: Logger; metrics: M
     const requestId = typeof given === 'string' && wellFormedId.test(given) ? given : randomUUID();
     req.headers['x-request-id'] = requestId;
     res.setHeader('X-Request-Id', requestId);
-    const path = req.originalUrl.split('?', 1)[0];
+    const path = req.originalUrl.split('?', 1)[0] as string;
+    const span = continueTrace(req, metrics.service, path);
+    const traceId = traceIdOf(req);
     res.once('close', () => {
       const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
       const status = res.writableFinished ? res.statusCode : 499;
       const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
-      accessLog.info({ requestId, method: req.method, path, route, status, durationMs }, 'request');
+      accessLog.info({ requestId, traceId, method: req.method, path, route, status, durationMs }, 'request');
+      span?.end(serverOutcome(req.method, route, status));
     });
-    next();
+    if (span === undefined) next();
+    else span.run(next);
   };
 }
 
@@ -37,8 +42,28 @@ export function requestIdOf(req: IncomingMessage): string {
   return String(req.headers['x-request-id']);
 }
 
+/** The headers that make a call to another service a part of this request, in its log and in the trace. */
+export function correlationOf(req: IncomingMessage): Record<string, string> {
+  const names = ['x-request-id', 'traceparent', 'tracestate'];
+  return Object.fromEntries(
+    names.filter((name) => name in req.headers).map((name) => [name, String(req.headers[name])]),
+  );
+}
+
 // The declared path, never the one sent: a label must not grow with what clients invent.
 function routeOf(req: Request): string {
   const declared = req.route?.path;
   return typeof declared === 'string' ? req.baseUrl + declared : req.baseUrl || 'unmatched';
+}
+
+// A span is named by its route in the form in which routes are declared.
+function serverOutcome(method: string, route: string, status: number): Outcome {
+  const outcome = exchangeOutcome(status, 500, status === 499 ? 'client left' : undefined);
+  if (route === 'unmatched') return outcome;
+  const declared = route.replaceAll(/:(\w+)/g, '{$1}');
+  return {
+    ...outcome,
+    name: `${method} ${declared}`,
+    attributes: { ...outcome.attributes, 'http.route': declared },
+  };
 }

@@ -9,11 +9,12 @@ const closeTimeoutMs = 10_000;
 /**
  * Runs a process from its start to its exit code: 78 (EX_CONFIG) with one line a fault when the configuration is
  * wrong, 1 with one line when the start fails, 0 after SIGINT or SIGTERM once `close` is done, 1 after a crash.
+ * Where OTEL_EXPORTER_OTLP_ENDPOINT is set, OpenTelemetry's SDK starts before and ends after everything else.
  * @param name stands before each line
  */
 export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Promise<Closable>): void {
   // A turn later, so that a signal during the start finds its handler.
-  const starting = Promise.resolve(process.env).then(start);
+  const starting = Promise.resolve(process.env).then((env) => startTraced(name, env, start));
   let stopping = false;
   let exitCode = 0;
 
@@ -49,6 +50,27 @@ export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Prom
     if (error instanceof ConfigError) exit(78, ...error.faults);
     else exit(1, messageOf(error));
   });
+}
+
+async function startTraced(
+  name: string,
+  env: NodeJS.ProcessEnv,
+  start: (env: NodeJS.ProcessEnv) => Promise<Closable>,
+): Promise<Closable> {
+  if (!env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_SDK_DISABLED === 'true') return start(env);
+  // Whoever wants no spans pays nothing for them, not even the loading.
+  const { startTracing } = await import('./start-tracing.ts');
+  const tracing = await startTracing(name, env);
+  const running = await start(env);
+  return {
+    async close() {
+      try {
+        await running.close();
+      } finally {
+        await tracing.close();
+      }
+    },
+  };
 }
 
 function messageOf(error: unknown): string {

@@ -26,7 +26,8 @@ export type ServiceFetch = (
 
 /** What is told with every request that is a part of one call. */
 export interface Call {
-  requestId: string;
+  /** Headers by which logs and traces know what belongs together. */
+  correlation: Record<string, string>;
   /** The deadline of all of it. */
   signal: AbortSignal;
 }
@@ -42,7 +43,7 @@ export async function requestToken(
   service: OtherService,
   grantType: string,
   parameters: Record<string, string>,
-  { requestId, signal }: Call,
+  { correlation, signal }: Call,
 ): Promise<TokenEndpointResponse> {
   const server = { issuer: new URL(service.tokenUrl).origin, token_endpoint: service.tokenUrl };
   const authentication = ClientSecretBasic(service.clientSecret);
@@ -51,7 +52,7 @@ export async function requestToken(
   allowInsecureRequests(config);
   config[customFetch] = (url, init) => {
     const headers = new Headers(init.headers);
-    headers.set('X-Request-Id', requestId);
+    for (const name in correlation) headers.set(name, correlation[name] as string);
     return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
   };
   const tokens = await genericGrantRequest(config, grantType, { scope: service.scope, ...parameters });
@@ -61,19 +62,19 @@ export async function requestToken(
 
 /**
  * Sends requests to the other service with this token.
- * @param headersOfAll besides the token and the id
+ * @param headersOfAll besides the token and the correlation
  */
 export function fetchWith(
   service: OtherService,
   token: string,
-  { requestId, signal }: Call,
+  { correlation, signal }: Call,
   headersOfAll: Record<string, string> = {},
 ): ServiceFetch {
   return (path, { method, json } = {}) => {
     const headers = {
       ...headersOfAll,
+      ...correlation,
       Authorization: `Bearer ${token}`,
-      'X-Request-Id': requestId,
       ...(json !== undefined && { 'Content-Type': 'application/json' }),
     };
     const body = json === undefined ? null : JSON.stringify(json);
