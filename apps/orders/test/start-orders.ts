@@ -8,6 +8,8 @@ import { orders } from '../src/app.ts';
 export interface OrdersBench extends TestBench {
   orders: TestedService;
   items: TestedService;
+  /** What orders needs to get tokens. */
+  tokens: { TOKEN_URL: string; CLIENT_SECRET: string };
   /** Runs another orders service whose token endpoint, items or database is the one given. */
   startOrdersWith(instead: {
     token?: RequestHandler;
@@ -44,19 +46,20 @@ export async function startOrders(): Promise<OrdersBench> {
     const claims = isOwn ? ownClaims : exchangedClaims(JSON.parse(payload).sub);
     res.json({ access_token: await bench.issuer.sign(claims), token_type: 'Bearer', expires_in: 300 });
   };
-  const tokenUrl = await serve(endpoint);
+  const tokens = { TOKEN_URL: `${await serve(endpoint)}/token`, CLIENT_SECRET: 'a:b% c' };
 
   const startOrdersWith: OrdersBench['startOrdersWith'] = async ({ token, items: itemsHandler, ...env }) =>
     bench.start(orders, {
       ITEMS_URL: itemsHandler ? await serve(itemsHandler) : itemsService.url,
-      TOKEN_URL: `${token ? await serve(token) : tokenUrl}/token`,
-      CLIENT_SECRET: 'a:b% c',
+      ...tokens,
+      ...(token && { TOKEN_URL: `${await serve(token)}/token` }),
       ...env,
     });
 
   return {
     ...bench,
     items: itemsService,
+    tokens,
     orders: await startOrdersWith({}),
     startOrdersWith,
     async close() {
