@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { assertDocumented } from './documented.ts';
 import { remember, rememberFields } from './secrets.ts';
 
 export interface Answer<Body> {
@@ -32,7 +33,7 @@ interface CallOptions {
 
 const answerWithinMs = 10_000;
 
-/** One HTTP exchange, redirects not followed; every answer is held to H34 on the way. */
+/** One HTTP exchange, redirects not followed; every answer is held to H34 and to the documentation on the way. */
 export async function call<Body = ProblemBody>(
   url: string,
   options: CallOptions = {},
@@ -43,8 +44,9 @@ export async function call<Body = ProblemBody>(
   if (json !== undefined) headers.set('content-type', 'application/json');
   const body = json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form) : options.body;
   const sends = body !== undefined;
+  const method = options.method ?? (sends ? 'POST' : 'GET');
   const response = await fetch(url, {
-    method: options.method ?? (sends ? 'POST' : 'GET'),
+    method,
     headers,
     redirect: 'manual',
     signal: AbortSignal.timeout(answerWithinMs),
@@ -57,6 +59,7 @@ export async function call<Body = ProblemBody>(
   if (form) rememberFields(Object.entries(form));
   if (parsed) rememberFields(Object.entries(parsed));
   assertHardened(response.headers, url);
+  await assertDocumented(method, url, { status: response.status, headers: response.headers, text });
   return { status: response.status, headers: response.headers, text, body: parsed };
 }
 
