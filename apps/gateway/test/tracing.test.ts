@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -74,13 +77,18 @@ test('OTEL_SDK_DISABLED=true is as if no endpoint were set, and nobody is called
   assert.equal(collector.text(), '');
 });
 
-test('the spans of the last requests are sent before the process ends', async (t) => {
+test('the last spans are sent before the process ends, under the name and with the headers that variables give', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'tracing-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'headers');
+  writeFileSync(file, 'x-collector-key=key-of-this-test\n');
   // Long enough that only the end can have sent them.
   const { code, loaded, collector } = await runGateway(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: 'COLLECTOR',
     OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
     OTEL_BSP_SCHEDULE_DELAY: '60000',
     OTEL_SERVICE_NAME: 'front door',
+    OTEL_EXPORTER_OTLP_HEADERS_FILE: file,
   });
   assert.equal(code, 0);
   assert.ok(loaded.includes('@opentelemetry/sdk-trace'));
@@ -94,8 +102,19 @@ test('the spans of the last requests are sent before the process ends', async (t
     { span: 'front door client GET', failed: true, error: 'ECONNREFUSED' },
     { span: 'front door server GET /token', failed: true, error: '503' },
   ]);
+  assert.deepEqual(
+    collector.headers.map((headers) => headers['x-collector-key']),
+    ['key-of-this-test'],
+  );
   assert.equal(collector.spans[1]?.parentSpanId, 'b'.repeat(16));
   assert.ok(!collector.text().includes('code-of-this-test'));
+});
+
+test('spans leave as protobuf unless told otherwise, and a collector that refuses them is named once in the log', async (t) => {
+  const { code, collector, stdout } = await runGateway(t, { OTEL_EXPORTER_OTLP_ENDPOINT: 'COLLECTOR' });
+  assert.equal(code, 0);
+  assert.equal(collector.headers[0]?.['content-type'], 'application/x-protobuf');
+  assert.equal(stdout.split('"msg":"spans cannot be sent and are lost"').length, 2);
 });
 
 test('OTEL_TRACES_SAMPLER decides, whatever the client asks for', async (t) => {

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listenApp } from './listen-app.ts';
 
@@ -14,10 +15,12 @@ export interface CollectedSpan {
   failed: boolean;
 }
 
-/** An OpenTelemetry collector reduced to what a test asks of it: OTLP over HTTP, in JSON. */
+/** An OpenTelemetry collector reduced to what a test asks of it: OTLP over HTTP, in JSON alone. */
 export interface Collector {
   url: string;
   spans: CollectedSpan[];
+  /** The headers of each request. */
+  headers: IncomingHttpHeaders[];
   /** Everything received, as text. */
   text(): string;
   /** Resolves once as many spans fit; rejects after 10 s. */
@@ -47,8 +50,10 @@ interface TraceExport {
 /** Starts a collector on a free port. */
 export async function startCollector(): Promise<Collector> {
   const spans: CollectedSpan[] = [];
+  const headers: IncomingHttpHeaders[] = [];
   const bodies: string[] = [];
   const server = await listenApp(async (req, res) => {
+    headers.push(req.headers);
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(chunk);
     const body = Buffer.concat(chunks).toString();
@@ -63,6 +68,7 @@ export async function startCollector(): Promise<Collector> {
   return {
     url: server.url,
     spans,
+    headers,
     text: () => bodies.join('\n'),
     async find(fits, count = 1) {
       for (const giveUpAt = performance.now() + 10_000; ; await delay(20)) {
