@@ -2,17 +2,16 @@ import { fork } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { createTestIssuer, startRedis } from '@gatehouse/test-kit';
-import { type Child, cpuMicroseconds, startChild } from './children.ts';
+import { type Child, startChild } from './children.ts';
+import { completeDenylist } from './complete-denylist.ts';
 import { haproxyVersion, startHaproxy } from './haproxy.ts';
 import type { LoadOrder } from './load.ts';
+import { type Measured, measure, type Plan } from './measure.ts';
 import { measuredOn, tableOf, writeSection } from './report.ts';
 import type { BenchSetup } from './target.ts';
 
-const rounds = 3;
+const plan: Plan = { rounds: 3, slices: 10, warmUpRequests: 10_000, measuredRequests: 20_000 };
 const connections = 12;
-const warmUpRequests = 10_000;
-const measuredRequests = 20_000;
-const slices = 10;
 const distinctTokens = 50;
 const inAnHour = Math.floor(Date.now() / 1000) + 3600;
 const packages = [
@@ -26,17 +25,12 @@ const packages = [
   'ioredis',
 ];
 
-interface Target extends Child {
-  name: string;
-  does: string;
-  microseconds: number[];
-}
-
 const issuer = await createTestIssuer();
 const tokens = await Promise.all(
   Array.from({ length: distinctTokens }, () => issuer.sign({ exp: inAnHour })),
 );
 const redis = await startRedis();
+await completeDenylist(redis.url);
 const upstream = await startChild('./upstream.ts');
 const setup: BenchSetup = {
   upstreamUrl: `http://127.0.0.1:${upstream.port}`,
@@ -48,7 +42,7 @@ const setup: BenchSetup = {
   accessLog: false,
 };
 
-const targets: Target[] = [];
+const targets: Measured[] = [];
 await add(
   'Gatehouse gateway',
   'hygiene, cached token, denylist in Redis, helmet, metrics, access log; no scope, as /items has none here',
@@ -81,21 +75,7 @@ if (haproxyVersion()) {
 const load = fork(new URL('./load.ts', import.meta.url));
 load.once('exit', () => process.exit(1));
 try {
-  for (const target of targets) await send(target, warmUpRequests);
-  for (let round = 1; round <= rounds; round++) {
-    const spent = targets.map(() => 0);
-    // Interleaved in slices, so that a noisy second falls on all of them.
-    for (let slice = 1; slice <= slices; slice++) {
-      for (const [i, target] of targets.entries()) {
-        const before = cpuMicroseconds(target.child);
-        await send(target, measuredRequests / slices);
-        spent[i] = (spent[i] ?? 0) + cpuMicroseconds(target.child) - before;
-      }
-    }
-    for (const [i, target] of targets.entries()) {
-      target.microseconds.push((spent[i] ?? 0) / measuredRequests);
-    }
-  }
+  await measure(targets, plan, send);
   const table = tableOf('gateway', targets);
   process.stdout.write(`${table}\n`);
   writeSection('What a request costs at the gateway', reportOf(table));
@@ -111,9 +91,10 @@ async function add(name: string, does: string, starting: Promise<Child>): Promis
   targets.push({ name, does, microseconds: [], ...(await starting) });
 }
 
-async function send({ port }: Target, requests: number): Promise<void> {
+async function send({ port }: Measured, requests: number): Promise<void> {
   const order: LoadOrder = {
     url: `http://127.0.0.1:${port}`,
+    path: '/items/5f0c6f0e',
     host: new URL(issuer.issuer).host,
     tokens,
     connections,
@@ -124,6 +105,7 @@ async function send({ port }: Target, requests: number): Promise<void> {
 }
 
 function reportOf(table: string): string {
+  const { rounds, slices, warmUpRequests, measuredRequests } = plan;
   return `CPU microseconds per request of the process under test (user and system time, all threads), for GET /items/{id} through
 to a trivial upstream over ${connections} kept connections with ${distinctTokens} different ES256 tokens: ${warmUpRequests.toLocaleString('en')} requests to warm up, then
 ${rounds} rounds of ${measuredRequests.toLocaleString('en')}, interleaved in ${slices} slices each. CPU time is compared because wall time depends on what else the machine does; the

@@ -2,23 +2,17 @@ import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { startPostgres, startRedis } from '@gatehouse/test-kit';
-import { type Child, cpuMicroseconds, startChild } from './children.ts';
+import { startChild } from './children.ts';
+import { type Measured, measure, type Plan } from './measure.ts';
 import { measuredOn, medianOf, tableOf, writeSection } from './report.ts';
 import type { PeerSetup } from './targets/express-jose.ts';
 import type { TokenOrder } from './token-load.ts';
 
-const rounds = 5;
-const slices = 5;
+const plan: Plan = { rounds: 5, slices: 5, warmUpRequests: 12_000, measuredRequests: 3_000 };
 const connections = 12;
-const warmUpRequests = 12_000;
-const measuredRequests = 3_000;
 
-interface Target {
-  name: string;
-  does: string;
-  to: Child;
+interface Target extends Measured {
   order: Pick<TokenOrder, 'path' | 'authorization' | 'form' | 'refreshTokens'>;
-  microseconds: number[];
 }
 
 const reporting: PeerSetup = {
@@ -56,16 +50,16 @@ try {
   for (let i = 0; i < connections; i++) refreshTokens.push(await refreshToken());
 
   const ours: Target = {
+    ...auth,
     name: 'Gatehouse, client_credentials',
     does: 'PostgreSQL, audit log, limits, helmet, metrics, access log',
-    to: auth,
     order: issue,
     microseconds: [],
   };
   const minimal: Target = {
+    ...peer,
     name: 'express + jose, client_credentials',
     does: 'one client in memory, nothing else',
-    to: peer,
     order: issue,
     microseconds: [],
   };
@@ -73,23 +67,23 @@ try {
     ours,
     minimal,
     {
+      ...library,
       name: 'oidc-provider, client_credentials',
       does: 'the library by itself, one client in memory',
-      to: library,
       order: issue,
       microseconds: [],
     },
     {
+      ...auth,
       name: 'Gatehouse, introspection',
       does: 'the JWT verified, its revocation looked up in PostgreSQL',
-      to: auth,
       order: { path: '/introspect', authorization, form: { token } },
       microseconds: [],
     },
     {
+      ...auth,
       name: 'Gatehouse, refresh',
       does: 'a used refresh token replaced in PostgreSQL, two tokens issued',
-      to: auth,
       order: {
         path: '/token',
         form: { grant_type: 'refresh_token', client_id: 'demo-first-party' },
@@ -99,21 +93,7 @@ try {
     },
   ];
 
-  for (const target of targets) await send(target, warmUpRequests);
-  for (let round = 1; round <= rounds; round++) {
-    const spent = targets.map(() => 0);
-    // Interleaved in slices, so that a noisy second falls on all of them.
-    for (let slice = 1; slice <= slices; slice++) {
-      for (const [i, target] of targets.entries()) {
-        const before = cpuMicroseconds(target.to.child);
-        await send(target, measuredRequests / slices);
-        spent[i] = (spent[i] ?? 0) + cpuMicroseconds(target.to.child) - before;
-      }
-    }
-    for (const [i, target] of targets.entries()) {
-      target.microseconds.push((spent[i] ?? 0) / measuredRequests);
-    }
-  }
+  await measure(targets, plan, send);
   const ratios = ours.microseconds.map((spent, round) => (minimal.microseconds[round] ?? 0) / spent);
   const text = reportOf(tableOf('request', targets), ratios);
   process.stdout.write(`${text}\n`);
@@ -142,13 +122,14 @@ async function ask(form: Record<string, string>, headers = {}): Promise<Record<s
   return (await response.json()) as Record<string, string>;
 }
 
-async function send({ to, order }: Target, requests: number): Promise<void> {
-  load.send({ ...order, url: `http://127.0.0.1:${to.port}`, connections, requests } satisfies TokenOrder);
+async function send({ port, order }: Target, requests: number): Promise<void> {
+  load.send({ ...order, url: `http://127.0.0.1:${port}`, connections, requests } satisfies TokenOrder);
   const [refreshTokens] = await once(load, 'message');
   if (order.refreshTokens) order.refreshTokens = refreshTokens;
 }
 
 function reportOf(table: string, ratios: readonly number[]): string {
+  const { rounds, slices, warmUpRequests, measuredRequests } = plan;
   const each = [...ratios].sort((a, b) => a - b).map((ratio) => ratio.toFixed(2));
   return `CPU microseconds per request of the process under test (user and system time, all threads), over ${connections} kept connections:
 ${warmUpRequests.toLocaleString('en')} requests to warm up, then ${rounds} rounds of ${measuredRequests.toLocaleString('en')}, interleaved in ${slices} slices each. Every access token is a JWT signed

@@ -1,12 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisDenylistWriter } from '@gatehouse/denylist';
 import { GatewayConfigSchema, startGateway } from '@gatehouse/gateway';
 import { loadConfig } from '@gatehouse/service-kit';
 import { runTarget } from '../target.ts';
 
 // Everything on: hygiene, helmet, metrics, the access log, the denylist in Redis. run.ts sends the log to /dev/null.
 await runTarget(async (setup) => {
-  await completeDenylist(setup.redisUrl);
   const config = loadConfig(GatewayConfigSchema, {
     PORT: '0',
     METRICS_PORT: '0',
@@ -23,15 +20,3 @@ await runTarget(async (setup) => {
   const { listener } = await startGateway(config);
   return listener.port;
 });
-
-// Without the mark no reader trusts the log. The writer queues nothing while it connects.
-async function completeDenylist(url: string): Promise<void> {
-  const writer = createRedisDenylistWriter({ url });
-  for (let isMarked = false; !isMarked; await delay(50)) {
-    isMarked = await writer.markComplete().then(
-      () => true,
-      () => false,
-    );
-  }
-  await writer.close();
-}

@@ -36,7 +36,7 @@ export function createLogger(
       serializers: { err: describeError },
     },
     // One system call for many lines; pino writes what is left when the process exits.
-    destination ?? pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 }),
+    destination ?? pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 100 }),
   );
 }
 
