@@ -142,7 +142,8 @@ test(
         where expires_at > now() and expires_at < now() + (30 - ${age}) * interval '1 second'`),
       ]);
     const hurrying = (async () => {
-      for (; !isOver; await delay(100)) await hasten(1);
+      // One that the database is too busy for is made good by the next.
+      for (; !isOver; await delay(100)) await hasten(1).catch(() => {});
     })();
 
     const killing = killAtRandom(50);

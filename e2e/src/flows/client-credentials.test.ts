@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { clientCredentialsGrant } from 'openid-client';
-import { client } from '../clients.ts';
-import { assertProblem, call } from '../http.ts';
+import { client, withoutOrdersClient } from '../clients.ts';
+import { assertProblem, assertRefusedToken, call } from '../http.ts';
 import type { Item, Page } from '../shapes.ts';
-import { gateway } from '../target.ts';
+import { gateway, services } from '../target.ts';
 
 test('demo-reporting reads items with a token of its own, and gets no refresh token (A36)', async () => {
   const tokens = await clientCredentialsGrant(await client('demo-reporting'), { scope: 'items:read' });
@@ -35,6 +36,25 @@ test('A36 scopes that are not its own are refused, and so are clients without th
     const asking = clientCredentialsGrant(await client(id), { scope: 'items:read' });
     await assert.rejects(asking, { error: 'unauthorized_client' }, id);
   }
+});
+
+test('A36 J32 the orders service may give back at items in its own name, and nobody else may, nor anything else', {
+  skip: withoutOrdersClient,
+}, async () => {
+  const mine = { resource: 'urn:gatehouse:items', scope: 'items:reserve' };
+  const { access_token: token } = await clientCredentialsGrant(await client('orders-service'), mine);
+  assertRefusedToken(await call(`${gateway}/items`, { token }));
+  if (services) {
+    const reservations = `${services.items}/items/${randomUUID()}/reservations`;
+    assertProblem(await call(`${reservations}/${randomUUID()}`, { token, method: 'DELETE' }), 404);
+    assertProblem(await call(reservations, { token, json: { id: randomUUID(), quantity: 1 } }), 403);
+    assertProblem(await call(`${services.items}/items`, { token }), 403);
+    assertRefusedToken(await call(`${services.orders}/orders`, { token }));
+  }
+  const wider = clientCredentialsGrant(await client('orders-service'), { ...mine, scope: 'items:read' });
+  await assert.rejects(wider, { error: 'invalid_scope' });
+  const other = clientCredentialsGrant(await client('demo-reporting'), mine);
+  await assert.rejects(other, { error: 'invalid_target' });
 });
 
 test('A18 a wrong secret and an unknown client get the same answer: 401 with a Basic challenge', async () => {
