@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { gateway, services } from './target.ts';
 
-/** As far as answers are held to it. */
+/** As far as these tests look into it. */
 export interface OpenApiDocument {
   info: { description: string };
   paths: Record<string, Record<string, Operation>>;
@@ -12,6 +12,8 @@ export interface OpenApiDocument {
 }
 
 interface Operation {
+  operationId: string;
+  security: { oauth2: string[] }[];
   responses: Record<string, DescribedResponse>;
 }
 

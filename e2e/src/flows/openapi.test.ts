@@ -53,16 +53,20 @@ test('an answer that is not as documented is told from one that is, in each run'
 
 test('every example is one that its schema allows', async () => {
   const document = await publicDocument();
-  let count = 0;
+  let [count, parameters] = [0, 0];
   const look = (part: unknown, at: string): void => {
     if (typeof part !== 'object' || part === null) return;
-    if ('examples' in part && Array.isArray(part.examples)) {
-      for (const example of part.examples) assertValid(`the example at ${at}`, document, part, example);
-      count += part.examples.length;
+    const examples = 'examples' in part && Array.isArray(part.examples) ? part.examples : [];
+    for (const example of examples) assertValid(`the example at ${at}`, document, part, example);
+    // Of a parameter; those are what "Try it out" begins with.
+    if ('schema' in part && 'example' in part) {
+      assertValid(`the example at ${at}`, document, part.schema as object, part.example);
+      parameters += 1;
     }
+    count += examples.length;
     for (const [key, value] of Object.entries(part)) look(value, `${at}/${key}`);
   };
   look(document.paths, '#/paths');
   look(document.components, '#/components');
-  assert.ok(count > 20, `${count} examples`);
+  assert.ok(count > 20 && parameters > 5, `${count} examples, and ${parameters} of parameters`);
 });

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, suite, test } from 'node:test';
-import type { AxeResults } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { gateway } from '../target.ts';
+import { violations } from './axe.ts';
 import { launchChromium, needsChromium } from './chromium.ts';
 import { screenshotOf } from './screenshot-files.ts';
 import { authorizeUrl, callbackUrl, headings, type PageName, untilBack, walkEveryPage } from './walk.ts';
@@ -13,7 +12,6 @@ import { authorizeUrl, callbackUrl, headings, type PageName, untilBack, walkEver
 const names = Object.keys(headings) as PageName[];
 const schemes = ['light', 'dark'] as const;
 const viewports = { desktop: { width: 1280, height: 800 }, phone: { width: 320, height: 568 } };
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 suite('the pages in Chromium', needsChromium(), () => {
   let browser: Browser;
@@ -111,13 +109,6 @@ test('every page has its pictures, small ones, in the documentation', () => {
     }
   }
 });
-
-async function violations(page: Page): Promise<string[]> {
-  // The page's policy lets it load no script, and this one is not the page's.
-  await page.evaluate(axe);
-  const { violations: found } = await page.evaluate<AxeResults>('axe.run()');
-  return found.map(({ id, impact, nodes }) => `${id} (${impact}) ${nodes.map(({ html }) => html).join(' ')}`);
-}
 
 const isWiderThanScreen = (page: Page) =>
   page.evaluate<boolean>('document.documentElement.scrollWidth > document.documentElement.clientWidth');

@@ -139,7 +139,7 @@ function requestBody(schema: z.ZodType, mediaTypes: string[]) {
 
 function headersOf({ headers = z.object({}), ifMatch }: Route): { header?: z.ZodObject } {
   const known = ifMatch
-    ? { 'if-match': text.meta({ description: 'The ETag that was read', examples: ['"1"'] }) }
+    ? { 'if-match': text.meta({ description: 'The ETag that was read', param: { example: '"1"' } }) }
     : {};
   const header = (headers as z.ZodObject).extend(known);
   return Object.keys(header.shape).length === 0 ? {} : { header };

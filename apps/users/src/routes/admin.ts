@@ -20,7 +20,7 @@ const RolesSchema = z.strictObject({
 
 // Bob of the demo.
 const UserParamsSchema = IdParamsSchema.extend({
-  id: z.uuid().meta({ examples: ['b0b00000-0000-4000-8000-000000000002'] }),
+  id: z.uuid().meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
 });
 
 // Only the authorization server can read its cursors.
