@@ -7,7 +7,8 @@ import { runTests } from './run-tests.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 // A project of its own: the volumes of a system that somebody works with are never touched.
-const project = ['compose', '-p', 'gatehouse-e2e', '-f', 'docker-compose.yml', '-f', 'infra/compose/e2e.yml'];
+const files = ['docker-compose.yml', 'infra/compose/e2e.yml'].flatMap((file) => ['-f', join(root, file)]);
+const project = ['compose', '-p', 'gatehouse-e2e', ...files];
 
 // Ctrl-C reaches docker and the tests too: what they leave is taken down below, and only then we end.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, suite, type TestContext, test } from 'node:test';
-import { type Caller, createLogger, type Db, openDatabase } from '@gatehouse/service-kit';
+import {
+  type Caller,
+  createLogger,
+  type Db,
+  isDatabaseUnavailable,
+  openDatabase,
+} from '@gatehouse/service-kit';
 import { assertProblem, createTestBench } from '@gatehouse/service-kit/testing';
 import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { isNotNull, sql } from 'drizzle-orm';
@@ -194,7 +200,11 @@ suite('several processes on a PostgreSQL server', realServer('postgres'), () => 
     const holds = Array.from({ length: 50 }, (_, index) =>
       stores[index % 2]?.hold(itemId, { id: randomUUID(), quantity: 1 }, callerOf(randomUUID())),
     );
-    const held = (await Promise.all(holds)).filter((made) => made !== undefined);
+    // On a busy machine some may wait too long, which is a 503 to whoever asks.
+    const outcomes = await Promise.allSettled(holds);
+    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    assert.ok(failures.every(isDatabaseUnavailable), String(failures));
+    const held = outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value !== undefined);
     assert.equal(held.length, 1);
     assert.equal((await createItemStore(db).find(itemId))?.stock, 0);
   });

@@ -31,7 +31,7 @@ export function repeat(
         if (failing) logger.info({ task: name }, 'succeeds again');
         failing = false;
       } catch (error) {
-        if (!failing) logger.error({ err: error, task: name }, 'failing, will be tried again');
+        if (!failing) logger.warn({ err: error, task: name }, 'failing, will be tried again');
         failing = true;
       }
     }
