@@ -138,14 +138,17 @@ suite('a process that is killed', needed, () => {
   // Two refreshes and two redemptions are under way in each.
   const rounds = 5;
 
-  test(`R16 in ${rounds} kills during refreshes and redemptions: the client gets in again, no family forks, the API goes on`, async (t) => {
+  test(`R16 in ${rounds} kills or more during refreshes and redemptions: the client gets in again, no family forks, the API goes on`, async (t) => {
     let next = start();
     t.after(async () => (await next).close());
     const api = await startApi(await next);
     t.after(() => api.stop());
     let warm = (await survivor.signedIn()).refreshToken;
     const lost = { refresh: 0, code: 0, signIn: 0 };
-    for (let round = 0; round < rounds; round += 1) {
+    let heard = 0;
+    // More of them where luck had every kill come too early, or too late.
+    const isDone = (round: number) => round >= rounds && lost.refresh > 0 && heard > 0;
+    for (let round = 0; !isDone(round) && round < 5 * rounds; round += 1) {
       const victim = await next;
       const refreshTokens = [
         (await survivor.signedIn()).refreshToken,
@@ -158,7 +161,7 @@ suite('a process that is killed', needed, () => {
       const startedAt = performance.now();
       warm = (await victim.refresh(warm)).body.refresh_token;
       // Wherever in four requests at once, however slow the machine is: at their beginning first, last at their end.
-      const pauseMs = ((round + Math.random()) / rounds) * 5 * (performance.now() - startedAt);
+      const pauseMs = (((round % rounds) + Math.random()) / rounds) * 5 * (performance.now() - startedAt);
       const refreshed = Promise.allSettled(refreshTokens.map((token) => victim.refresh(token)));
       const redeemed = Promise.allSettled(forms.map((form) => victim.token(form, demoWeb)));
       await delay(pauseMs);
@@ -169,7 +172,10 @@ suite('a process that is killed', needed, () => {
         const retry = await survivor.refresh(String(refreshTokens[i]));
         assert.equal(retry.status, 200, `the client is stuck, killed after ${pauseMs} ms`);
         if (answer.status === 'rejected') lost.refresh += 1;
-        else assert.equal(answer.value.body.refresh_token, retry.body.refresh_token, 'the family forked');
+        else {
+          heard += 1;
+          assert.equal(answer.value.body.refresh_token, retry.body.refresh_token, 'the family forked');
+        }
         assert.equal((await survivor.refresh(retry.body.refresh_token)).status, 200);
       }
       for (const [i, answer] of (await redeemed).entries()) {
@@ -192,7 +198,7 @@ suite('a process that is killed', needed, () => {
     const statuses = await api.stop();
     assert.deepEqual([...new Set(statuses)], [200], 'the API refused a token while the server was killed');
     t.diagnostic(`answers lost: ${JSON.stringify(lost)}; the API was asked ${statuses.length} times`);
-    assert.ok(lost.refresh > 0 && lost.refresh < 2 * rounds, 'no kill came in the middle');
+    assert.ok(lost.refresh > 0 && heard > 0, 'no kill came in the middle');
   });
 });
 
