@@ -9,16 +9,18 @@ export const accountsAudience = 'urn:gatehouse:accounts';
 /** The scopes of OpenID Connect, which say what a client learns about the account. */
 export const openidScopes = ['openid', 'profile', 'email', 'offline_access'];
 
+const apiScopeMeanings = {
+  'profile:read': 'Read your profile',
+  'profile:write': 'Change your profile',
+  'users:admin': 'Manage every account: roles, sign-outs and who may sign in',
+  'items:read': 'See items',
+  'items:write': 'Add, change and delete your items',
+  'orders:read': 'See your orders',
+  'orders:write': 'Place and cancel orders for you',
+};
+
 /** The scopes of the API, which say what a client may do. */
-export const apiScopes = [
-  'profile:read',
-  'profile:write',
-  'users:admin',
-  'items:read',
-  'items:write',
-  'orders:read',
-  'orders:write',
-] as const;
+export const apiScopes = Object.keys(apiScopeMeanings) as (keyof typeof apiScopeMeanings)[];
 
 /** Each scope in plain words, for whoever is asked to allow it. */
 export const scopeMeanings: Readonly<Record<string, string>> = {
@@ -26,14 +28,8 @@ export const scopeMeanings: Readonly<Record<string, string>> = {
   profile: 'See your name and username',
   email: 'See your e-mail address',
   offline_access: 'Keep this access while you are away',
-  'profile:read': 'Read your profile',
-  'profile:write': 'Change your profile',
-  'users:admin': 'Manage every account: roles, sign-outs and who may sign in',
-  'items:read': 'See items',
-  'items:write': 'Add, change and delete your items',
+  ...apiScopeMeanings,
   'items:reserve': 'Reserve items for you',
-  'orders:read': 'See your orders',
-  'orders:write': 'Place and cancel orders for you',
 };
 
 /** How long things live, in seconds. */
