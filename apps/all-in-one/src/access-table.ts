@@ -1,11 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { items } from '@gatehouse/items';
-import { orders } from '@gatehouse/orders';
 import { accessTable, routesOf } from '@gatehouse/service-kit';
-import { users } from '@gatehouse/users';
+import { services } from './services.ts';
 
 const file = new URL('../../../docs/access.md', import.meta.url);
-const sections = [users, items, orders].map((service) => {
+const sections = services.map((service) => {
   const { name, description, audience } = service;
   const about = `${description}. Tokens for \`${audience}\`, or for \`urn:gatehouse:api\`.`;
   return `## ${name}\n\n${about}\n\n${accessTable(routesOf(service))}\n`;

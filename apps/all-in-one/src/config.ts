@@ -8,13 +8,18 @@ import {
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
-/** The environment of `npm start`: everything has a default, and the defaults are for one developer's machine. */
-export const AllInOneConfigSchema = ProcessConfigSchema.extend({
-  PORT: PortSchema.default(8080),
+/** Where the services behind the gateway listen. */
+export const servicePorts = {
   AUTH_PORT: PortSchema.default(8081),
   USERS_PORT: PortSchema.default(8082),
   ITEMS_PORT: PortSchema.default(8083),
   ORDERS_PORT: PortSchema.default(8084),
+};
+
+/** The environment of `npm start`: everything has a default, and the defaults are for one developer's machine. */
+export const AllInOneConfigSchema = ProcessConfigSchema.extend({
+  PORT: PortSchema.default(8080),
+  ...servicePorts,
   /** `http://localhost:PORT` unless a proxy stands in front. */
   ISSUER: ProcessConfigSchema.shape.ISSUER.optional(),
   LOG_LEVEL: ProcessConfigSchema.shape.LOG_LEVEL.unwrap().default('warn'),
@@ -34,3 +39,13 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   ...policyVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;
+
+type ServicePort = keyof typeof servicePorts;
+export type ServiceName = 'gateway' | Lowercase<ServicePort extends `${infer Name}_PORT` ? Name : never>;
+
+/** Every port that a system of this configuration listens on. */
+export function portsOf(config: AllInOneConfig): number[] {
+  const { PORT, METRICS_PORT } = config;
+  const ports = Object.keys(servicePorts).map((name) => config[name as ServicePort]);
+  return [PORT, ...ports, ...(METRICS_PORT === undefined ? [] : [METRICS_PORT])];
+}

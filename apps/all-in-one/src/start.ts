@@ -23,9 +23,7 @@ import {
   startService,
 } from '@gatehouse/service-kit';
 import { users } from '@gatehouse/users';
-import type { AllInOneConfig } from './config.ts';
-
-type ServiceName = 'gateway' | 'auth' | 'users' | 'items' | 'orders';
+import { type AllInOneConfig, portsOf, type ServiceName } from './config.ts';
 
 export interface RunningSystem extends Closable {
   readonly issuer: string;
@@ -127,10 +125,9 @@ async function untilReady(gateway: string): Promise<void> {
 
 // Opening the database takes seconds, and a busy port is better known before.
 async function refuseBusyPorts(config: AllInOneConfig): Promise<void> {
-  const { HOST: host, PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT, METRICS_PORT = 0 } = config;
   await using probes = new AsyncDisposableStack();
-  for (const port of [PORT, AUTH_PORT, USERS_PORT, ITEMS_PORT, ORDERS_PORT, METRICS_PORT]) {
-    const probe = await listen(() => {}, { host, port });
+  for (const port of portsOf(config)) {
+    const probe = await listen(() => {}, { host: config.HOST, port });
     probes.defer(() => probe.close());
   }
 }

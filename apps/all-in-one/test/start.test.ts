@@ -11,8 +11,7 @@ import { listenApp, realServer, startPostgres, startRedis } from '@gatehouse/tes
 import { banner } from '../src/banner.ts';
 import { AllInOneConfigSchema } from '../src/config.ts';
 import { startSystem } from '../src/start.ts';
-
-const anyPort = { AUTH_PORT: '0', USERS_PORT: '0', ITEMS_PORT: '0', ORDERS_PORT: '0', LOG_LEVEL: 'silent' };
+import { anyServicePort } from './any-service-port.ts';
 
 function dataDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'all-in-one-'));
@@ -28,7 +27,14 @@ async function freePort(): Promise<string> {
 }
 
 async function start(env: Record<string, string>) {
-  return startSystem(loadConfig(AllInOneConfigSchema, { ...anyPort, PORT: await freePort(), ...env }));
+  return startSystem(
+    loadConfig(AllInOneConfigSchema, {
+      ...anyServicePort,
+      LOG_LEVEL: 'silent',
+      PORT: await freePort(),
+      ...env,
+    }),
+  );
 }
 
 async function signIn(issuer: string): Promise<string> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { allUpstreamsAt } from '@gatehouse/gateway';
 import {
   type CollectedSpan,
   type Collector,
@@ -16,6 +17,7 @@ import {
   startPostgres,
   startRedis,
 } from '@gatehouse/test-kit';
+import { anyServicePort } from './any-service-port.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -181,8 +183,7 @@ test(
       gateway: {
         ...service,
         DEMO: 'false',
-        AUTH_URL: urlOf('auth'),
-        USERS_URL: urlOf('auth'),
+        ...allUpstreamsAt(urlOf('auth')),
         ITEMS_URL: urlOf('items'),
         ORDERS_URL: urlOf('orders'),
       },
@@ -231,10 +232,9 @@ test('R33 npm start sends the same trace, and without its collector it answers, 
   const directory = mkdtempSync(join(tmpdir(), 'traces-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const port = await freePort();
-  const free = { AUTH_PORT: '0', USERS_PORT: '0', ITEMS_PORT: '0', ORDERS_PORT: '0' };
   const environment = {
     ...variables,
-    ...free,
+    ...anyServicePort,
     PORT: port,
     DATA_DIR: directory,
     OTEL_EXPORTER_OTLP_TIMEOUT: '200',

@@ -25,7 +25,7 @@ import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
 import { securityHeaders } from './security-headers.ts';
 import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
 
-export { type GatewayConfig, GatewayConfigSchema } from './config.ts';
+export { allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
 
 export interface GatewayDependencies {
   /** The public origin, which is also the issuer of every token. */

@@ -2,11 +2,13 @@ import { PortSchema, ProcessConfigSchema, UrlSchema } from '@gatehouse/service-k
 import { z } from 'zod';
 import { type UpstreamName, upstreams } from './upstreams.ts';
 
-type UrlVariable<Name extends UpstreamName> = `${Uppercase<Name>}_URL`;
+type UrlVariable = `${Uppercase<UpstreamName>}_URL`;
 
-const urlVariables = Object.fromEntries(
-  Object.keys(upstreams).map((name) => [`${name.toUpperCase()}_URL`, UrlSchema]),
-) as { [Name in UpstreamName as UrlVariable<Name>]: typeof UrlSchema };
+/** One address for every upstream, as the variables that give it. */
+export function allUpstreamsAt<Address>(address: Address) {
+  const variables = Object.keys(upstreams).map((name) => [`${name.toUpperCase()}_URL`, address]);
+  return Object.fromEntries(variables) as Record<UrlVariable, Address>;
+}
 
 /** The environment of the gateway: one `<NAME>_URL` for each upstream, and no default for where anything is. */
 export const GatewayConfigSchema = ProcessConfigSchema.extend({
@@ -18,16 +20,13 @@ export const GatewayConfigSchema = ProcessConfigSchema.extend({
     .string()
     .default('')
     .transform((list) => list.split(',').filter(Boolean)),
-  ...urlVariables,
+  ...allUpstreamsAt(UrlSchema),
 });
 export type GatewayConfig = z.output<typeof GatewayConfigSchema>;
 
 /** The address of each upstream. */
 export function upstreamUrlsOf(config: GatewayConfig): Record<UpstreamName, string> {
   return Object.fromEntries(
-    Object.keys(upstreams).map((name) => [
-      name,
-      config[`${name.toUpperCase()}_URL` as UrlVariable<UpstreamName>],
-    ]),
+    Object.keys(upstreams).map((name) => [name, config[`${name.toUpperCase()}_URL` as UrlVariable]]),
   ) as Record<UpstreamName, string>;
 }

@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startCollector } from '@gatehouse/test-kit';
+import { allUpstreamsAt } from '../src/app.ts';
 import { publicHost, send } from './start-gateway.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -24,13 +25,12 @@ async function runGateway(t: TestContext, variables: Record<string, string>) {
   const collector = await startCollector();
   t.after(() => collector.close());
   const nowhere = 'http://127.0.0.1:1';
-  const upstreams = { AUTH_URL: nowhere, USERS_URL: nowhere, ITEMS_URL: nowhere, ORDERS_URL: nowhere };
   const env = {
     PORT: '0',
     ISSUER: `http://${publicHost}`,
     JWKS_URI: `${nowhere}/jwks.json`,
     REDIS_URL: 'redis://127.0.0.1:1',
-    ...upstreams,
+    ...allUpstreamsAt(nowhere),
     ...Object.fromEntries(
       Object.entries(variables).map(([name, value]) => [name, value.replace('COLLECTOR', collector.url)]),
     ),

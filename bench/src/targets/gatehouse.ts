@@ -1,4 +1,4 @@
-import { GatewayConfigSchema, startGateway } from '@gatehouse/gateway';
+import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '@gatehouse/gateway';
 import { loadConfig } from '@gatehouse/service-kit';
 import { runTarget } from '../target.ts';
 
@@ -12,10 +12,7 @@ await runTarget(async (setup) => {
     ISSUER: setup.issuer,
     JWKS_URI: setup.jwksUri,
     REDIS_URL: setup.redisUrl,
-    AUTH_URL: setup.upstreamUrl,
-    USERS_URL: setup.upstreamUrl,
-    ITEMS_URL: setup.upstreamUrl,
-    ORDERS_URL: setup.upstreamUrl,
+    ...allUpstreamsAt(setup.upstreamUrl),
   });
   const { listener } = await startGateway(config);
   return listener.port;
