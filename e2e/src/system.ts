@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The five ports of the system, as its variables name them. */
-export type Ports = Record<'PORT' | 'AUTH_PORT' | 'USERS_PORT' | 'ITEMS_PORT' | 'ORDERS_PORT', number>;
+const portVariables = ['PORT', 'AUTH_PORT', 'USERS_PORT', 'ITEMS_PORT', 'ORDERS_PORT'] as const;
+
+/** The ports of the system, as its variables name them. */
+export type Ports = Record<(typeof portVariables)[number], number>;
 
 /** `npm start` as a child process. */
 export interface StartedProcess {
@@ -135,11 +137,10 @@ export function addressesOf(ports: Ports) {
   };
 }
 
-/** Five ports that nobody listens on. */
+/** Ports that nobody listens on. */
 export async function freePorts(): Promise<Ports> {
-  const names = ['PORT', 'AUTH_PORT', 'USERS_PORT', 'ITEMS_PORT', 'ORDERS_PORT'] as const;
   const servers = await Promise.all(
-    names.map(async () => {
+    portVariables.map(async () => {
       const server = createServer().listen(0, '127.0.0.1');
       await once(server, 'listening');
       return server;
@@ -150,7 +151,7 @@ export async function freePorts(): Promise<Ports> {
     return typeof address === 'object' && address !== null ? address.port : 0;
   });
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return Object.fromEntries(names.map((name, index) => [name, ports[index] ?? 0])) as Ports;
+  return Object.fromEntries(portVariables.map((name, index) => [name, ports[index] ?? 0])) as Ports;
 }
 
 /** A directory that is gone when it is disposed of, or when this process ends. */
