@@ -9,7 +9,8 @@ random > "$folder/encryption-key"
 random > "$folder/orders-client-secret"
 random > "$folder/users-client-secret"
 random > "$folder/postgres-password"
-for service in auth users items orders; do
+for file in "$(dirname "$0")"/demo/*-database-url; do
+  service=$(basename "$file" -database-url)
   printf 'postgres://%s:%s@postgres:5432/%s\n' "$service" "$(random)" "$service" > "$folder/$service-database-url"
 done
 chmod 644 "$folder"/*
