@@ -2,16 +2,16 @@ import {
   type Caller,
   type Db,
   isDuplicate,
-  olderThan,
   type PageQuery,
-  toPage,
+  selectPage,
   type Versions,
 } from '@gatehouse/service-kit';
-import { and, desc, eq, gt, gte, ilike, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, eq, gt, gte, ilike, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
 import { items, reservations } from './schema.ts';
 
 export type NewItem = Pick<typeof items.$inferInsert, 'name' | 'description' | 'priceCents' | 'stock'>;
 export type ItemChange = { [Field in keyof NewItem]?: NewItem[Field] | undefined };
+export type ItemQuery = PageQuery & { q?: string | undefined; ownerId?: string | undefined };
 export type ItemStore = ReturnType<typeof createItemStore>;
 export type NewReservation = Pick<typeof reservations.$inferInsert, 'id' | 'quantity'>;
 export type ReservationStore = ReturnType<typeof createReservationStore>;
@@ -21,25 +21,10 @@ const nextVersion = { version: sql`${items.version} + 1`, updatedAt: sql`now()` 
 /** Items in the database, newest first. */
 export function createItemStore(db: Db) {
   return {
-    async list({
-      limit,
-      cursor,
-      q,
-      ownerId,
-    }: PageQuery & { q?: string | undefined; ownerId?: string | undefined }) {
-      const filters = and(
-        olderThan(items, cursor),
-        q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`),
-        ownerId === undefined ? undefined : eq(items.ownerId, ownerId),
-      );
-      const newestFirst = [desc(items.createdAt), desc(items.id)];
-      const rows = await db
-        .select()
-        .from(items)
-        .where(filters)
-        .orderBy(...newestFirst)
-        .limit(limit + 1);
-      return toPage(rows, limit);
+    list({ q, ownerId, ...page }: ItemQuery) {
+      const hasName = q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`);
+      const isOwned = ownerId === undefined ? undefined : eq(items.ownerId, ownerId);
+      return selectPage(db, items, page, and(hasName, isOwned));
     },
 
     async find(id: string) {
@@ -48,21 +33,16 @@ export function createItemStore(db: Db) {
     },
 
     async create(ownerId: string, item: NewItem) {
-      const [created] = await db
-        .insert(items)
-        .values({ ...item, ownerId })
-        .returning();
+      const row = { ...item, ownerId };
+      const [created] = await db.insert(items).values(row).returning();
       if (created === undefined) throw new Error('the insert returned no row');
       return created;
     },
 
     /** The changed item; undefined when it has none of these versions any more. */
     async change(id: string, versions: Versions, changes: ItemChange) {
-      const [changed] = await db
-        .update(items)
-        .set({ ...changes, ...nextVersion })
-        .where(isVersion(id, versions))
-        .returning();
+      const next = { ...changes, ...nextVersion };
+      const [changed] = await db.update(items).set(next).where(isVersion(id, versions)).returning();
       return changed;
     },
 
