@@ -60,23 +60,18 @@ export function createReservationStore(db: Db, holdSeconds = 30) {
   const isAlive = or(isNull(reservations.expiresAt), gt(reservations.expiresAt, sql`now()`));
   const add = (quantity: number) => ({ stock: sql`${items.stock} + ${quantity}`, ...nextVersion });
 
-  // One statement: others wait for the item no longer than it takes.
-  async function take(itemId: string, { id, quantity }: NewReservation, caller: Caller) {
-    const hasEnough = and(eq(items.id, itemId), gte(items.stock, quantity));
-    const item = db.$with('item').as(db.update(items).set(add(-quantity)).where(hasEnough).returning());
-    const row = db
-      .select({
-        itemId: item.id,
-        id: sql`${id}::uuid`.as('id'),
-        reservedBy: sql`${serviceOf(caller)}`.as('reserved_by'),
-        subject: sql`${caller.subject}`.as('subject'),
-        quantity: sql`${quantity}::integer`.as('quantity'),
-        expiresAt: sql`now() + ${holdSeconds} * interval '1 second'`.as('expires_at'),
-      })
-      .from(item);
-    const made = db.$with('made').as(db.insert(reservations).select(row).returning());
+  async function take(itemId: string, wanted: NewReservation, caller: Caller) {
+    const hasEnough = and(eq(items.id, itemId), gte(items.stock, wanted.quantity));
+    const by = { reservedBy: serviceOf(caller), subject: caller.subject };
+    const expiresAt = sql`now() + ${holdSeconds} * interval '1 second'`;
     try {
-      return (await db.with(item, made).select().from(made).innerJoin(item, eq(item.id, made.itemId)))[0];
+      return await db.transaction(async (tx) => {
+        const [item] = await tx.update(items).set(add(-wanted.quantity)).where(hasEnough).returning();
+        if (item === undefined) return undefined;
+        const row = { ...wanted, ...by, itemId, expiresAt };
+        const [made] = await tx.insert(reservations).values(row).returning();
+        return made && { made, item };
+      });
     } catch (error) {
       if (isDuplicate(error)) return undefined;
       throw error;
