@@ -1,4 +1,4 @@
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import type { NewAccount } from './accounts/accounts.ts';
 import {
   clientWithKey,

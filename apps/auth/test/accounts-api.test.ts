@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { eq, sql } from 'drizzle-orm';

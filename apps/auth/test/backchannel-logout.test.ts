@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { decodeJwt, exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { createLogoutVerifier, startLogoutReceiver, type Trouble } from './logout-receiver.ts';

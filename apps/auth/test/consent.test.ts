@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createLogger } from '@gatehouse/service-kit';
 import type { Browser, Page } from '@gatehouse/test-kit';
 import { eq, sql } from 'drizzle-orm';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import type { Browser, Page } from '@gatehouse/test-kit';
 import { eq, like } from 'drizzle-orm';
 import { generateKeyPair } from 'jose';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createHealth, createLogger, createMetrics, type Db, openDatabase } from '@gatehouse/service-kit';

@@ -2,16 +2,16 @@ import {
   type Caller,
   type Db,
   isDuplicate,
-  olderThan,
   type PageQuery,
-  toPage,
+  selectPage,
   type Versions,
 } from '@gatehouse/service-kit';
-import { and, desc, eq, gt, gte, ilike, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, eq, gt, gte, ilike, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
 import { items, reservations } from './schema.ts';
 
 export type NewItem = Pick<typeof items.$inferInsert, 'name' | 'description' | 'priceCents' | 'stock'>;
 export type ItemChange = { [Field in keyof NewItem]?: NewItem[Field] | undefined };
+export type ItemQuery = PageQuery & { q?: string | undefined; ownerId?: string | undefined };
 export type ItemStore = ReturnType<typeof createItemStore>;
 export type NewReservation = Pick<typeof reservations.$inferInsert, 'id' | 'quantity'>;
 export type ReservationStore = ReturnType<typeof createReservationStore>;
@@ -21,25 +21,10 @@ const nextVersion = { version: sql`${items.version} + 1`, updatedAt: sql`now()` 
 /** Items in the database, newest first. */
 export function createItemStore(db: Db) {
   return {
-    async list({
-      limit,
-      cursor,
-      q,
-      ownerId,
-    }: PageQuery & { q?: string | undefined; ownerId?: string | undefined }) {
-      const filters = and(
-        olderThan(items, cursor),
-        q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`),
-        ownerId === undefined ? undefined : eq(items.ownerId, ownerId),
-      );
-      const newestFirst = [desc(items.createdAt), desc(items.id)];
-      const rows = await db
-        .select()
-        .from(items)
-        .where(filters)
-        .orderBy(...newestFirst)
-        .limit(limit + 1);
-      return toPage(rows, limit);
+    list({ q, ownerId, ...page }: ItemQuery) {
+      const hasName = q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`);
+      const isOwned = ownerId === undefined ? undefined : eq(items.ownerId, ownerId);
+      return selectPage(db, items, page, and(hasName, isOwned));
     },
 
     async find(id: string) {
@@ -48,21 +33,16 @@ export function createItemStore(db: Db) {
     },
 
     async create(ownerId: string, item: NewItem) {
-      const [created] = await db
-        .insert(items)
-        .values({ ...item, ownerId })
-        .returning();
+      const row = { ...item, ownerId };
+      const [created] = await db.insert(items).values(row).returning();
       if (created === undefined) throw new Error('the insert returned no row');
       return created;
     },
 
     /** The changed item; undefined when it has none of these versions any more. */
     async change(id: string, versions: Versions, changes: ItemChange) {
-      const [changed] = await db
-        .update(items)
-        .set({ ...changes, ...nextVersion })
-        .where(isVersion(id, versions))
-        .returning();
+      const next = { ...changes, ...nextVersion };
+      const [changed] = await db.update(items).set(next).where(isVersion(id, versions)).returning();
       return changed;
     },
 
@@ -80,23 +60,18 @@ export function createReservationStore(db: Db, holdSeconds = 30) {
   const isAlive = or(isNull(reservations.expiresAt), gt(reservations.expiresAt, sql`now()`));
   const add = (quantity: number) => ({ stock: sql`${items.stock} + ${quantity}`, ...nextVersion });
 
-  // One statement: others wait for the item no longer than it takes.
-  async function take(itemId: string, { id, quantity }: NewReservation, caller: Caller) {
-    const hasEnough = and(eq(items.id, itemId), gte(items.stock, quantity));
-    const item = db.$with('item').as(db.update(items).set(add(-quantity)).where(hasEnough).returning());
-    const row = db
-      .select({
-        itemId: item.id,
-        id: sql`${id}::uuid`.as('id'),
-        reservedBy: sql`${serviceOf(caller)}`.as('reserved_by'),
-        subject: sql`${caller.subject}`.as('subject'),
-        quantity: sql`${quantity}::integer`.as('quantity'),
-        expiresAt: sql`now() + ${holdSeconds} * interval '1 second'`.as('expires_at'),
-      })
-      .from(item);
-    const made = db.$with('made').as(db.insert(reservations).select(row).returning());
+  async function take(itemId: string, wanted: NewReservation, caller: Caller) {
+    const hasEnough = and(eq(items.id, itemId), gte(items.stock, wanted.quantity));
+    const by = { reservedBy: serviceOf(caller), subject: caller.subject };
+    const expiresAt = sql`now() + ${holdSeconds} * interval '1 second'`;
     try {
-      return (await db.with(item, made).select().from(made).innerJoin(item, eq(item.id, made.itemId)))[0];
+      return await db.transaction(async (tx) => {
+        const [item] = await tx.update(items).set(add(-wanted.quantity)).where(hasEnough).returning();
+        if (item === undefined) return undefined;
+        const row = { ...wanted, ...by, itemId, expiresAt };
+        const [made] = await tx.insert(reservations).values(row).returning();
+        return made && { made, item };
+      });
     } catch (error) {
       if (isDuplicate(error)) return undefined;
       throw error;

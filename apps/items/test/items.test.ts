@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { assertProblem, createTestBench, pointersOf, testRefusals } from '@gatehouse/service-kit/testing';
 import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { items } from '../src/app.ts';

@@ -25,16 +25,9 @@ export type Reservations = ReturnType<typeof reservationsBy>;
  * the caller's token is refused.
  */
 export function createItemsClient(config: OrdersConfig) {
-  const items = {
-    url: config.ITEMS_URL,
-    tokenUrl: config.TOKEN_URL,
-    clientId: config.CLIENT_ID,
-    clientSecret: config.CLIENT_SECRET,
-    audience: 'urn:gatehouse:items',
-    scope: 'items:reserve',
-  };
-  const actFor = createDelegatedFetch(items);
-  const act = createOwnFetch(items);
+  const items = { url: config.ITEMS_URL, audience: 'urn:gatehouse:items', scope: 'items:reserve' };
+  const actFor = createDelegatedFetch(config, items);
+  const act = createOwnFetch(config, items);
   return {
     onBehalfOf: async (req: Request) => reservationsBy(await actFor(req)),
     /** For giving back what orders itself has reserved, when nobody is there to act for. */

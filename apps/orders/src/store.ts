@@ -1,5 +1,5 @@
-import { type Db, olderThan, type PageQuery, toPage } from '@gatehouse/service-kit';
-import { and, asc, desc, eq, inArray, lte, ne, type SQL, sql } from 'drizzle-orm';
+import { type Db, type PageQuery, selectPage } from '@gatehouse/service-kit';
+import { and, asc, eq, inArray, lte, ne, type SQL, sql } from 'drizzle-orm';
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import { orderLines, orders } from './schema.ts';
 
@@ -9,7 +9,6 @@ export type OrderStore = ReturnType<typeof createOrderStore>;
 
 /** Orders in the database, newest first. Whoever looks one up names its owner, so nobody else's order is ever found. */
 export function createOrderStore(db: Db) {
-  const newestFirst = [desc(orders.createdAt), desc(orders.id)];
   const isVisible = inArray(orders.status, ['confirmed', 'cancelled']);
 
   async function withLines<Order extends { id: string }>(found: readonly Order[]) {
@@ -19,10 +18,12 @@ export function createOrderStore(db: Db) {
     return found.map((order) => ({ ...order, lines: linesByOrder.get(order.id) ?? [] }));
   }
 
-  async function select(limit: number, ...conditions: (SQL | undefined)[]) {
-    const wanted = and(...conditions);
-    const found = db.select().from(orders).where(wanted);
-    return withLines(await found.orderBy(...newestFirst).limit(limit));
+  async function findOne(...conditions: SQL[]) {
+    const found = db
+      .select()
+      .from(orders)
+      .where(and(...conditions));
+    return (await withLines(await found))[0];
   }
 
   // Of several that would change an order from the status that it has, one does.
@@ -36,21 +37,17 @@ export function createOrderStore(db: Db) {
   }
 
   return {
-    async list(ownerId: string, { limit, cursor }: PageQuery) {
-      const page = [eq(orders.ownerId, ownerId), isVisible, olderThan(orders, cursor)];
-      return toPage(await select(limit + 1, ...page), limit);
+    async list(ownerId: string, page: PageQuery) {
+      const { items, next } = await selectPage(db, orders, page, and(eq(orders.ownerId, ownerId), isVisible));
+      return { items: await withLines(items), next };
     },
 
-    async find(ownerId: string, id: string) {
-      const [order] = await select(1, eq(orders.ownerId, ownerId), isVisible, eq(orders.id, id));
-      return order;
-    },
+    find: (ownerId: string, id: string) => findOne(eq(orders.ownerId, ownerId), isVisible, eq(orders.id, id)),
 
     /** The order that has this key, even while it is pending. */
-    async findByKey(ownerId: string, key: string) {
+    findByKey(ownerId: string, key: string) {
       const isKept = ne(orders.status, 'abandoned');
-      const [order] = await select(1, eq(orders.ownerId, ownerId), isKept, eq(orders.idempotencyKey, key));
-      return order;
+      return findOne(eq(orders.ownerId, ownerId), isKept, eq(orders.idempotencyKey, key));
     },
 
     /** The id of a pending order, which is there with all its lines; undefined when another order has the key. */
@@ -86,17 +83,15 @@ export function createOrderStore(db: Db) {
 
     /** Whether the order will never be confirmed. */
     async abandon(id: string) {
-      return (
-        (await change(db, id, isPending, { status: 'abandoned', releaseAt: inSeconds(0) })) !== undefined
-      );
+      const abandoned = await change(db, id, isPending, { status: 'abandoned', releaseAt: inSeconds(0) });
+      return abandoned !== undefined;
     },
 
     /** Whether this has cancelled the order. */
     async cancel(ownerId: string, id: string) {
       const isConfirmed = sql`${eq(orders.ownerId, ownerId)} and ${eq(orders.status, 'confirmed')}`;
-      return (
-        (await change(db, id, isConfirmed, { status: 'cancelled', releaseAt: inSeconds(0) })) !== undefined
-      );
+      const cancelled = await change(db, id, isConfirmed, { status: 'cancelled', releaseAt: inSeconds(0) });
+      return cancelled !== undefined;
     },
 
     /** Some orders that are due to be released, for one process alone: they are due again in 5 s, if they still are. */
@@ -105,9 +100,8 @@ export function createOrderStore(db: Db) {
       const some = due.orderBy(asc(orders.releaseAt)).limit(20).for('update', { skipLocked: true });
       const status = sql`case ${orders.status} when 'pending' then 'abandoned' else ${orders.status} end`;
       const taken = db.update(orders).set({ status, releaseAt: inSeconds(5) });
-      return withLines(
-        await taken.where(sql`${orders.id} = any(array(${some}))`).returning({ id: orders.id }),
-      );
+      const isTaken = sql`${orders.id} = any(array(${some}))`;
+      return withLines(await taken.where(isTaken).returning({ id: orders.id }));
     },
 
     /** The order has nothing reserved any more; one that nobody ever saw is gone. */

@@ -1,10 +1,4 @@
-import {
-  createDelegatedFetch,
-  createPageSchema,
-  Problem,
-  parseAnswer,
-  upstreamFault,
-} from '@gatehouse/service-kit';
+import { createDelegatedFetch, createPageSchema, parseAnswer, passedOn } from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { UsersConfig } from './config.ts';
@@ -26,8 +20,7 @@ export const AccountSchema = z.object({
 });
 export type Account = z.output<typeof AccountSchema>;
 
-/** One thing that was done with an account. */
-export const AuditEntrySchema = z
+const AuditEntrySchema = z
   .object({
     id: z.string(),
     at: InstantSchema,
@@ -41,13 +34,9 @@ export const AuditEntrySchema = z
   })
   .meta({ id: 'AuditEntry' });
 
-const RefusalSchema = z.object({
-  detail: z.string().optional(),
-  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
-});
-
-/** What the accounts API says about a request, and the client should hear. */
-const refusals = [403, 404, 409, 422];
+const AccountPageSchema = createPageSchema(AccountSchema);
+/** What was done with an account and by it. */
+export const AuditPageSchema = createPageSchema(AuditEntrySchema);
 
 type Page = { limit: number; cursor?: string | undefined };
 export type Action = 'disable' | 'enable' | 'logout';
@@ -59,21 +48,18 @@ export type AccountsClient = ReturnType<typeof createAccountsClient>;
  */
 export function createAccountsClient(config: UsersConfig) {
   function askWith(scope: string) {
-    const delegate = createDelegatedFetch({
-      url: config.ACCOUNTS_URL,
-      tokenUrl: config.TOKEN_URL,
-      clientId: config.CLIENT_ID,
-      clientSecret: config.CLIENT_SECRET,
-      audience: 'urn:gatehouse:accounts',
-      scope,
-    });
-    return async (req: Request, path: string, request?: { method: 'POST' | 'PUT'; json?: unknown }) => {
+    const accounts = { url: config.ACCOUNTS_URL, audience: 'urn:gatehouse:accounts', scope };
+    const delegate = createDelegatedFetch(config, accounts);
+    return async <Schema extends z.ZodType>(
+      schema: Schema,
+      req: Request,
+      path: string,
+      request?: { method: 'POST' | 'PUT'; json?: unknown },
+    ) => {
       const send = await delegate(req);
-      const { status, body } = await send(path, request);
-      if (status === 200 || status === 204) return body;
-      if (!refusals.includes(status)) throw upstreamFault(new Error(`accounts answered ${status}`));
-      const { detail, errors } = parseAnswer(RefusalSchema, body);
-      throw new Problem(status, detail, errors && { errors });
+      const answer = await send(path, request);
+      if (answer.status !== 200 && answer.status !== 204) throw passedOn(answer);
+      return parseAnswer(schema, answer.body);
     };
   }
   const askAsOwner = askWith('accounts:read');
@@ -84,29 +70,14 @@ export function createAccountsClient(config: UsersConfig) {
 
   return {
     /** The account of the caller. */
-    async own(req: Request) {
-      return parseAnswer(AccountSchema, await askAsOwner(req, '/accounts/me'));
-    },
-
-    async list(page: Page, req: Request) {
-      return parseAnswer(createPageSchema(AccountSchema), await askAsAdmin(req, pageOf('/accounts', page)));
-    },
-
-    async find(id: string, req: Request) {
-      return parseAnswer(AccountSchema, await askAsAdmin(req, `/accounts/${id}`));
-    },
-
-    async audit(id: string, page: Page, req: Request) {
-      const answer = await askAsAdmin(req, pageOf(`/accounts/${id}/audit`, page));
-      return parseAnswer(createPageSchema(AuditEntrySchema), answer);
-    },
-
-    async act(id: string, action: Action, req: Request) {
-      await askAsAdmin(req, `/accounts/${id}/${action}`, { method: 'POST' });
-    },
-
-    async setRoles(id: string, roles: readonly string[], req: Request) {
-      await askAsAdmin(req, `/accounts/${id}/roles`, { method: 'PUT', json: { roles } });
-    },
+    own: (req: Request) => askAsOwner(AccountSchema, req, '/accounts/me'),
+    list: (page: Page, req: Request) => askAsAdmin(AccountPageSchema, req, pageOf('/accounts', page)),
+    find: (id: string, req: Request) => askAsAdmin(AccountSchema, req, `/accounts/${id}`),
+    audit: (id: string, page: Page, req: Request) =>
+      askAsAdmin(AuditPageSchema, req, pageOf(`/accounts/${id}/audit`, page)),
+    act: (id: string, action: Action, req: Request) =>
+      askAsAdmin(z.undefined(), req, `/accounts/${id}/${action}`, { method: 'POST' }),
+    setRoles: (id: string, roles: readonly string[], req: Request) =>
+      askAsAdmin(z.undefined(), req, `/accounts/${id}/roles`, { method: 'PUT', json: { roles } }),
   };
 }

@@ -1,11 +1,9 @@
-import { ServiceConfigSchema, UrlSchema } from '@gatehouse/service-kit';
+import { ClientConfigSchema, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
-/** The environment of users: besides the usual, where accounts and tokens for them come from. */
-export const UsersConfigSchema = ServiceConfigSchema.extend({
+/** The environment of users: besides what every client reads, where accounts are. */
+export const UsersConfigSchema = ClientConfigSchema.extend({
   ACCOUNTS_URL: UrlSchema,
-  TOKEN_URL: UrlSchema,
   CLIENT_ID: z.string().default('users-service'),
-  CLIENT_SECRET: z.string(),
 });
 export type UsersConfig = z.output<typeof UsersConfigSchema>;

@@ -1,4 +1,4 @@
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import type { Db } from '@gatehouse/service-kit';
 import { profiles } from './schema.ts';
 

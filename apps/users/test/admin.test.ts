@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { assertProblem, pointersOf } from '@gatehouse/service-kit/testing';
 import { startUsersAndAuth, type UsersAndAuth } from './start-with-auth.ts';
 

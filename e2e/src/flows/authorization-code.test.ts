@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createBrowser } from '@gatehouse/test-kit';
 import { fetchUserInfo, randomPKCECodeVerifier } from 'openid-client';
 import { client } from '../clients.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { checksIn } from '@gatehouse/test-kit';
 import { tokenRevocation } from 'openid-client';
 import { client } from '../clients.ts';

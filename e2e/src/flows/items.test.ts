@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { assertMissingScope, assertProblem, call } from '../http.ts';
 import type { Item, Page, User } from '../shapes.ts';
 import { tokenOf } from '../sign-in.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { assertProblem, assertRefusedToken, call } from '../http.ts';
 import { tokenOf } from '../sign-in.ts';
 import { guardedRoutes, withoutServices } from '../target.ts';

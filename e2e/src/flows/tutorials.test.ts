@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createBrowser } from '@gatehouse/test-kit';
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { fetchUserInfo, tokenIntrospection, tokenRevocation } from 'openid-client';

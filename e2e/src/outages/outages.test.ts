@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { demoAccounts } from '@gatehouse/demo-accounts';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { assertMissingScope, assertProblem, assertRefusedToken, call } from '../http.ts';
 import type { Item, Order, Page, User } from '../shapes.ts';
 import { tokenOf } from '../sign-in.ts';

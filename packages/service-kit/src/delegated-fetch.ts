@@ -5,6 +5,7 @@ import { upstreamFault } from './fetch-json.ts';
 import { correlationOf } from './request-context.ts';
 import {
   type Call,
+  type Client,
   callDeadline,
   fetchWith,
   type OtherService,
@@ -20,15 +21,19 @@ const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
  * @returns a function of a guarded request; what it resolves to works for 1.5 s from then on
  * @throws AuthError 401 when the caller's token is refused, Problem 503 when the token endpoint or the service fails us
  */
-export function createDelegatedFetch(service: OtherService): (req: Request) => Promise<ServiceFetch> {
+export function createDelegatedFetch(
+  client: Client,
+  service: OtherService,
+): (req: Request) => Promise<ServiceFetch> {
   async function exchange(req: Request, call: Call): Promise<string> {
     try {
       const subject = {
         subject_token: accessTokenOf(req),
         subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
         audience: service.audience,
+        scope: service.scope,
       };
-      return (await requestToken(service, tokenExchange, subject, call)).access_token;
+      return (await requestToken(client, tokenExchange, subject, call)).access_token;
     } catch (error) {
       if (error instanceof ResponseBodyError && error.error === 'invalid_grant') throw callerRefused(req);
       throw upstreamFault(error);

@@ -10,8 +10,8 @@ const entityTag = /(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"/;
 const entityTags = new RegExp(`^(?:${entityTag.source}(?:[ \\t]*,[ \\t]*|$))+$`);
 const ours = /(?:^|[ \t,])"(\d{1,9})"/g;
 
-/** The strong entity tag of a version (RFC 9110, 8.8.3). */
-export function entityTagOf(version: number): string {
+/** The strong entity tag of what has a version (RFC 9110, 8.8.3). */
+export function entityTagOf({ version }: { version: number }): string {
   return `"${version}"`;
 }
 

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { Problem } from './problem.ts';
 import { exchangeOutcome, failureOf, openRequestSpan } from './trace.ts';
 
@@ -55,6 +55,21 @@ export function parseAnswer<Schema extends z.ZodType>(schema: Schema, body: unkn
   const parsed = schema.safeParse(body);
   if (!parsed.success) throw upstreamFault(parsed.error);
   return parsed.data;
+}
+
+const RefusalSchema = z.object({
+  detail: z.string().optional(),
+  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+});
+
+/**
+ * What to tell the client where another service, asked for the same on its behalf, did not do it: its own refusal when
+ * that is 403, 404, 409 or 422, and otherwise 503.
+ */
+export function passedOn({ status, body }: { status: number; body: unknown }): Problem {
+  if (![403, 404, 409, 422].includes(status)) return upstreamFault(new Error(`it answered ${status}`));
+  const { detail, errors } = parseAnswer(RefusalSchema, body);
+  return new Problem(status, detail, errors && { errors });
 }
 
 /** The 503 for another service that fails us; the cause is for the log alone. */

@@ -24,8 +24,8 @@ export {
   openDatabase,
 } from './database.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
-export { entityTagOf, type Versions } from './entity-tag.ts';
-export { fetchJson, parseAnswer, upstreamFault } from './fetch-json.ts';
+export type { Versions } from './entity-tag.ts';
+export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
 export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
@@ -34,16 +34,24 @@ export { createLogger, type Logger } from './log.ts';
 export { counterIn, createMetrics, listenMetrics, type Metrics } from './metrics.ts';
 export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
-export { createPageSchema, olderThan, type PageQuery, PageQuerySchema, toPage } from './page.ts';
-export { type FieldError, notFound, Problem, problemBody, problemHandler } from './problem.ts';
+export { createPageSchema, type PageQuery, PageQuerySchema, selectPage } from './page.ts';
+export {
+  type FieldError,
+  notFound,
+  Problem,
+  problemBody,
+  problemHandler,
+  requireFound,
+} from './problem.ts';
 export { type Repeated, repeat } from './repeat.ts';
 export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
 export { createServiceApp } from './service-app.ts';
-export type { OtherService, ServiceFetch } from './service-fetch.ts';
+export type { Client, OtherService, ServiceFetch } from './service-fetch.ts';
 export {
+  ClientConfigSchema,
   routesOf,
   runService,
   type Service,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { upstreamFault } from './fetch-json.ts';
 import {
+  type Client,
   callDeadline,
   fetchWith,
   type OtherService,
@@ -17,7 +18,7 @@ const marginSeconds = 30;
  * @returns a function; what it resolves to works for 1.5 s from then on
  * @throws Problem 503 when the token endpoint or the service fails us
  */
-export function createOwnFetch(service: OtherService): () => Promise<ServiceFetch> {
+export function createOwnFetch(client: Client, service: OtherService): () => Promise<ServiceFetch> {
   let token: Promise<string> | undefined;
   let staleAt = 0;
 
@@ -32,8 +33,8 @@ export function createOwnFetch(service: OtherService): () => Promise<ServiceFetc
   async function newToken(): Promise<string> {
     try {
       const call = { correlation: { 'x-request-id': randomUUID() }, signal: callDeadline() };
-      const audience = { resource: service.audience };
-      const answer = await requestToken(service, 'client_credentials', audience, call);
+      const wanted = { resource: service.audience, scope: service.scope };
+      const answer = await requestToken(client, 'client_credentials', wanted, call);
       staleAt = performance.now() + ((answer.expires_in ?? 0) - marginSeconds) * 1000;
       return answer.access_token;
     } catch (error) {

@@ -1,6 +1,7 @@
-import { type SQL, sql } from 'drizzle-orm';
-import type { PgColumn } from 'drizzle-orm/pg-core';
+import { and, desc, type SQL, sql } from 'drizzle-orm';
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core';
 import { z } from 'zod';
+import type { Db } from './database.ts';
 
 /** Lists run from the newest row to the oldest; the id parts rows of one millisecond. */
 interface Position {
@@ -38,28 +39,29 @@ export function createPageSchema<Schema extends z.ZodType>(schema: Schema) {
 }
 
 /**
- * The condition that keeps the rows after a cursor, for a query ordered by `created_at desc, id desc`.
- * @param columns `createdAt` must be a timestamp(3): a cursor carries milliseconds
+ * A page of a table, newest first: of the rows that meet the condition, those after the cursor.
+ * @param table its `createdAt` must be a timestamp(3): a cursor carries milliseconds
  */
-export function olderThan(
-  columns: { createdAt: PgColumn; id: PgColumn },
-  cursor: Position | undefined,
-): SQL | undefined {
-  return (
-    cursor && sql`(${columns.createdAt}, ${columns.id}) < (${cursor.createdAt.toISOString()}, ${cursor.id})`
-  );
+export async function selectPage<Table extends PgTable & { createdAt: PgColumn; id: PgColumn }>(
+  db: Db,
+  table: Table,
+  { limit, cursor }: PageQuery,
+  condition?: SQL,
+): Promise<{ items: Table['$inferSelect'][]; next: string | null }> {
+  const { createdAt, id } = table;
+  const olderOnes = cursor && sql`(${createdAt}, ${id}) < (${cursor.createdAt.toISOString()}, ${cursor.id})`;
+  const rows: Record<string, unknown>[] = await db
+    .select()
+    .from(table as PgTable)
+    .where(and(condition, olderOnes))
+    .orderBy(desc(createdAt), desc(id))
+    // The row too many tells that another page follows.
+    .limit(limit + 1);
+  const items = rows.slice(0, limit);
+  const last = rows.length > limit ? (items.at(-1) as Position | undefined) : undefined;
+  return { items, next: last ? cursorOf(last) : null };
 }
 
-/**
- * Cuts rows to a page.
- * @param rows what a query with `limit + 1` returned: the row too many tells that another page follows
- */
-export function toPage<Row extends Position>(
-  rows: readonly Row[],
-  limit: number,
-): { items: Row[]; next: string | null } {
-  const items = rows.slice(0, limit);
-  const last = items.at(-1);
-  const next = last && rows.length > limit ? `${last.createdAt.getTime()}.${last.id}` : null;
-  return { items, next: next && Buffer.from(next).toString('base64url') };
+function cursorOf({ createdAt, id }: Position): string {
+  return Buffer.from(`${createdAt.getTime()}.${id}`).toString('base64url');
 }

@@ -33,6 +33,15 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * What was looked for.
+ * @throws Problem 404 with this sentence when it is not there
+ */
+export function requireFound<Thing>(thing: Thing | undefined, detail: string): Thing {
+  if (thing === undefined) throw new Problem(404, detail);
+  return thing;
+}
+
 /** Ends what no route took. */
 export const notFound: RequestHandler = () => {
   throw new Problem(404, 'No such route');

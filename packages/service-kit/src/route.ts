@@ -2,18 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import { type Caller, callerOf, noteCheck, requireRole, requireScope } from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
-import { type Versions, versionsIn } from './entity-tag.ts';
+import { entityTagOf, type Versions, versionsIn } from './entity-tag.ts';
 import { type FieldError, Problem, toProblem } from './problem.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 type Responses = Record<number, z.ZodType>;
 type None = z.ZodUndefined;
 
-/** What a handler answers: a declared status with the body that its schema describes. */
-type Reply<R extends Responses> = {
+/** What a handler answers: a declared status with the body that its schema describes, and its version if it has one. */
+type Reply<R extends Responses, V = undefined> = {
   [Status in keyof R & number]: {
     status: Status;
-    body: z.input<R[Status]>;
+    body: z.input<R[Status]> & (V extends true ? { version: number } : unknown);
     headers?: Record<string, string>;
   };
 }[keyof R & number];
@@ -26,7 +26,7 @@ interface Schemas {
   body: z.ZodType;
 }
 
-interface Description<S extends Schemas, R extends Responses> {
+interface Description<S extends Schemas, R extends Responses, V> {
   method: Method;
   /** As OpenAPI writes it: `/orders/{id}`. */
   path: string;
@@ -40,8 +40,8 @@ interface Description<S extends Schemas, R extends Responses> {
   responses: R;
   /** That it can be refused with 409, for the documentation. */
   conflicts?: true;
-  /** That its answers carry an ETag, for the documentation. */
-  versioned?: true;
+  /** The `version` of what its handler answers leaves as ETag. */
+  versioned?: V;
   /** Only with an If-Match that tells which versions the request is about; without one it is 428 (RFC 6585, 3). */
   ifMatch?: true;
 }
@@ -56,7 +56,7 @@ interface Input<S extends Schemas> {
   req: Request;
 }
 
-interface Guarded<S extends Schemas, R extends Responses> extends Description<S, R> {
+interface Guarded<S extends Schemas, R extends Responses, V = true | undefined> extends Description<S, R, V> {
   public?: never;
   scope: string;
   /** A role that the caller must have besides the scope. */
@@ -70,13 +70,13 @@ interface Guarded<S extends Schemas, R extends Responses> extends Description<S,
    * `caller or admin` is no secret, and others are refused with 403. The handler sees to it, the generated tests to that.
    */
   owner?: 'caller' | 'caller or admin';
-  handler(input: Input<S> & { caller: Caller }): Promise<Reply<NoInfer<R>>>;
+  handler(input: Input<S> & { caller: Caller }): Promise<Reply<NoInfer<R>, NoInfer<V>>>;
 }
 
-interface Public<S extends Schemas, R extends Responses> extends Description<S, R> {
+interface Public<S extends Schemas, R extends Responses, V = true | undefined> extends Description<S, R, V> {
   public: true;
   scope?: never;
-  handler(input: Input<S>): Promise<Reply<NoInfer<R>>>;
+  handler(input: Input<S>): Promise<Reply<NoInfer<R>, NoInfer<V>>>;
 }
 
 export type GuardedRoute = Guarded<Schemas, Responses>;
@@ -91,10 +91,11 @@ export function route<
   Q extends z.ZodType = None,
   H extends z.ZodType = None,
   B extends z.ZodType = None,
+  V extends true | undefined = undefined,
 >(
   declaration:
-    | Guarded<{ params: P; query: Q; headers: H; body: B }, R>
-    | Public<{ params: P; query: Q; headers: H; body: B }, R>,
+    | Guarded<{ params: P; query: Q; headers: H; body: B }, R, V>
+    | Public<{ params: P; query: Q; headers: H; body: B }, R, V>,
 ): Route {
   return declaration as unknown as Route;
 }
@@ -224,6 +225,7 @@ function handle(declared: Route): RequestHandler {
     // Parsing the answer as well keeps a column that nobody declared from leaving.
     const body = schema.parse(reply.body);
     res.status(reply.status).set({ 'Cache-Control': 'no-store', ...reply.headers });
+    if (declared.versioned) res.set('ETag', entityTagOf(reply.body as { version: number }));
     if (body === undefined) res.end();
     else res.json(body);
   };

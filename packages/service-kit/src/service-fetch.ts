@@ -8,12 +8,16 @@ import {
 } from 'openid-client';
 import { boundedFetch, fetchJson } from './fetch-json.ts';
 
-/** Another service, and where, as whom, for which audience and scope to get tokens for it. */
+/** Where and as whom this service gets tokens for others, as ClientConfigSchema has it. */
+export interface Client {
+  TOKEN_URL: string;
+  CLIENT_ID: string;
+  CLIENT_SECRET: string;
+}
+
+/** Another service, with the audience and the scope of tokens for it. */
 export interface OtherService {
   url: string;
-  tokenUrl: string;
-  clientId: string;
-  clientSecret: string;
   audience: string;
   scope: string;
 }
@@ -36,18 +40,18 @@ export interface Call {
 export const callDeadline = (): AbortSignal => AbortSignal.timeout(1_500);
 
 /**
- * Asks the token endpoint for a token that the other service takes.
+ * Asks the token endpoint for a token.
  * @throws ResponseBodyError when that refuses, and whatever else keeps it from answering
  */
 export async function requestToken(
-  service: OtherService,
+  client: Client,
   grantType: string,
   parameters: Record<string, string>,
   { correlation, signal }: Call,
 ): Promise<TokenEndpointResponse> {
-  const server = { issuer: new URL(service.tokenUrl).origin, token_endpoint: service.tokenUrl };
-  const authentication = ClientSecretBasic(service.clientSecret);
-  const config = new Configuration(server, service.clientId, undefined, authentication);
+  const server = { issuer: new URL(client.TOKEN_URL).origin, token_endpoint: client.TOKEN_URL };
+  const authentication = ClientSecretBasic(client.CLIENT_SECRET);
+  const config = new Configuration(server, client.CLIENT_ID, undefined, authentication);
   // Between services the network may be without TLS; the address is configuration, never input.
   allowInsecureRequests(config);
   config[customFetch] = (url, init) => {
@@ -55,7 +59,7 @@ export async function requestToken(
     for (const name in correlation) headers.set(name, correlation[name] as string);
     return boundedFetch(url, { method: init.method, body: init.body ?? null, headers, signal });
   };
-  const tokens = await genericGrantRequest(config, grantType, { scope: service.scope, ...parameters });
+  const tokens = await genericGrantRequest(config, grantType, parameters);
   if (tokens.token_type !== 'bearer') throw new Error('the token is no bearer token');
   return tokens;
 }

@@ -1,5 +1,5 @@
 import type { DenylistReader } from '@gatehouse/denylist';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   FlagSchema,
   isExplained,
@@ -29,6 +29,13 @@ export const ServiceConfigSchema = ProcessConfigSchema.extend({
   DEMO: FlagSchema.default(false),
 });
 export type ServiceConfig = z.output<typeof ServiceConfigSchema>;
+
+/** The same for one that calls other services: besides, where and as whom it gets tokens for them. */
+export const ClientConfigSchema = ServiceConfigSchema.extend({
+  TOKEN_URL: UrlSchema,
+  CLIENT_ID: z.string(),
+  CLIENT_SECRET: z.string(),
+});
 
 /** A resource server, as far as it differs from the others. */
 export interface Service<Config extends ServiceConfig = ServiceConfig> {

@@ -16,8 +16,9 @@ async function start({ expiresIn = 300, token, answer }: Options = {}) {
   app.use(answer ?? ((req, res) => void res.json({ path: req.path, with: req.headers.authorization })));
   const server = await listenApp(app);
   after(server.close);
-  const names = { clientId: 'me', clientSecret: 'secret', audience: 'urn:other', scope: 'things:do' };
-  return { asked, act: createOwnFetch({ url: server.url, tokenUrl: `${server.url}/token`, ...names }) };
+  const client = { TOKEN_URL: `${server.url}/token`, CLIENT_ID: 'me', CLIENT_SECRET: 'secret' };
+  const other = { url: server.url, audience: 'urn:other', scope: 'things:do' };
+  return { asked, act: createOwnFetch(client, other) };
 }
 interface Options {
   expiresIn?: number;

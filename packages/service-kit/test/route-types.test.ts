@@ -35,11 +35,19 @@ const mistakes: Route[] = [
     ...common,
     public: true,
     responses,
+    versioned: true,
+    // @ts-expect-error a version that is to be the ETag is missing
+    handler,
+  }),
+  route({
+    ...common,
+    public: true,
+    responses,
     // @ts-expect-error a public route has no caller
     handler: async ({ caller }) => ({ status: 200, body: { size: caller.subject.length } }),
   }),
 ];
 
 test('a route that is declared wrongly does not compile', () => {
-  assert.equal(mistakes.length, 7);
+  assert.equal(mistakes.length, 8);
 });

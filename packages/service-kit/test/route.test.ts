@@ -59,9 +59,10 @@ const routes = [
     summary: 'Makes a thing',
     body: z.strictObject({ 'a/b~c': z.array(z.strictObject({ size: z.int() })) }),
     responses: { 201: z.object({ by: z.string() }) },
+    versioned: true,
     handler: async ({ caller }) => ({
       status: 201,
-      body: { by: caller.subject },
+      body: { by: caller.subject, version: 7 },
       headers: { Location: '/things/1' },
     }),
   }),
@@ -180,11 +181,12 @@ test('an answer that is not as declared, or an error of the inside, is a 500 tha
   }
 });
 
-test('the headers of an answer are sent', async () => {
+test('the headers of an answer are sent, and its version as ETag', async () => {
   const body = JSON.stringify({ 'a/b~c': [{ size: 1 }] });
   const { status, headers, json } = await call('POST', '/things', { scope: 'things:write', sub: 'me' }, body);
   assert.equal(status, 201);
   assert.equal(headers.get('location'), '/things/1');
+  assert.equal(headers.get('etag'), '"7"');
   assert.deepEqual(json, { by: 'me' });
 });
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { type Db, olderThan, type PageQuery, Problem, toPage } from '@gatehouse/service-kit';
-import { desc, eq, inArray } from 'drizzle-orm';
+import { type Db, type PageQuery, Problem, selectPage } from '@gatehouse/service-kit';
+import { eq, inArray } from 'drizzle-orm';
 import type { AuditEventName, AuditLog } from '../audit/audit-log.ts';
 import { accounts } from '../schema.ts';
 import type { AccountAccess } from './account-access.ts';
@@ -74,14 +74,9 @@ export function createAccountAdmin({
   }
 
   return {
-    async list({ limit, cursor }) {
-      const rows = await db
-        .select()
-        .from(accounts)
-        .where(olderThan(accounts, cursor))
-        .orderBy(desc(accounts.createdAt), desc(accounts.id))
-        .limit(limit + 1);
-      return toPage(rows.map(toAccount), limit);
+    async list(page) {
+      const { items, next } = await selectPage(db, accounts, page);
+      return { items: items.map(toAccount), next };
     },
 
     async disable(act) {

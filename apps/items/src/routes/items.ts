@@ -1,11 +1,11 @@
 import {
   type Caller,
   createPageSchema,
-  entityTagOf,
   IdParamsSchema,
   PageQuerySchema,
   Problem,
   type Route,
+  requireFound,
   route,
   TextSchema,
   TimestampSchema,
@@ -14,27 +14,20 @@ import { z } from 'zod';
 import type { ItemStore } from '../store.ts';
 
 const fields = {
-  name: TextSchema.trim()
-    .min(1)
-    .max(120)
-    .meta({ examples: ['Lantern'] }),
-  description: TextSchema.max(2000).meta({ examples: ['Brass, burns paraffin.'] }),
-  priceCents: z
-    .int()
-    .min(0)
-    .max(100_000_000)
-    .meta({ examples: [4900] }),
-  stock: z
-    .int()
-    .min(0)
-    .max(1_000_000)
-    .meta({ examples: [12] }),
+  name: TextSchema.trim().min(1).max(120),
+  description: TextSchema.max(2000),
+  priceCents: z.int().min(0).max(100_000_000),
+  stock: z.int().min(0).max(1_000_000),
 };
-const NewItemSchema = z.strictObject({ ...fields, description: fields.description.default('') });
+const example = { name: 'Lantern', description: 'Brass, burns paraffin.', priceCents: 4900, stock: 12 };
+const NewItemSchema = z
+  .strictObject({ ...fields, description: fields.description.default('') })
+  .meta({ examples: [example] });
 // RFC 7396: null removes a member, and of these only the description can be without one.
 const ItemChangeSchema = z
   .strictObject({ ...fields, description: fields.description.nullable().transform((text) => text ?? '') })
-  .partial();
+  .partial()
+  .meta({ examples: [example] });
 
 const ItemSchema = z
   .object({
@@ -61,11 +54,7 @@ const changedSince = 'The item has changed since you read it: read it again';
 
 /** Everyone with the scope reads every item; who adds one owns it, and alone changes it, but for admins. */
 export function itemRoutes(items: ItemStore): readonly Route[] {
-  async function found(id: string) {
-    const item = await items.find(id);
-    if (item === undefined) throw new Problem(404, 'No such item');
-    return item;
-  }
+  const found = async (id: string) => requireFound(await items.find(id), 'No such item');
 
   async function requireOwner(id: string, caller: Caller): Promise<void> {
     const { ownerId } = await found(id);
@@ -104,10 +93,7 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       params: IdParamsSchema,
       responses: { 200: ItemSchema },
       versioned: true,
-      handler: async ({ params }) => {
-        const item = await found(params.id);
-        return { status: 200, body: item, headers: { ETag: entityTagOf(item.version) } };
-      },
+      handler: async ({ params }) => ({ status: 200, body: await found(params.id) }),
     }),
     route({
       method: 'post',
@@ -120,8 +106,7 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       versioned: true,
       handler: async ({ body, caller }) => {
         const item = await items.create(caller.subject, body);
-        const headers = { Location: `/items/${item.id}`, ETag: entityTagOf(item.version) };
-        return { status: 201, body: item, headers };
+        return { status: 201, body: item, headers: { Location: `/items/${item.id}` } };
       },
     }),
     route({
@@ -137,7 +122,7 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
         await requireOwner(id, caller);
         const item = await items.change(id, versions, body);
         if (item === undefined) throw new Problem(412, changedSince);
-        return { status: 200, body: item, headers: { ETag: entityTagOf(item.version) } };
+        return { status: 200, body: item };
       },
     }),
     route({

@@ -2,8 +2,8 @@ import {
   createPageSchema,
   IdParamsSchema,
   PageQuerySchema,
-  Problem,
   type Route,
+  requireFound,
   route,
   TimestampSchema,
 } from '@gatehouse/service-kit';
@@ -56,6 +56,7 @@ const OrderSchema = z
   .meta({ id: 'Order' });
 
 const ofCaller = { user: true, owner: 'caller' } as const;
+const noSuchOrder = 'No such order';
 
 /** The orders of the caller, and nobody else's: those are as unknown as a free id. */
 export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Route[] {
@@ -80,8 +81,7 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       responses: { 200: OrderSchema },
       handler: async ({ params, caller }) => {
         const order = await orders.find(caller.subject, params.id);
-        if (order === undefined) throw noSuchOrder();
-        return { status: 200, body: order };
+        return { status: 200, body: requireFound(order, noSuchOrder) };
       },
     }),
     route({
@@ -109,11 +109,8 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       responses: { 200: OrderSchema },
       handler: async ({ params, caller, req }) => {
         const order = await ordering.cancel(caller.subject, params.id, req);
-        if (order === undefined) throw noSuchOrder();
-        return { status: 200, body: order };
+        return { status: 200, body: requireFound(order, noSuchOrder) };
       },
     }),
   ];
 }
-
-const noSuchOrder = () => new Problem(404, 'No such order');

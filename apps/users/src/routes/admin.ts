@@ -5,7 +5,7 @@ import {
   AccountSchema,
   type AccountsClient,
   type Action,
-  AuditEntrySchema,
+  AuditPageSchema,
 } from '../accounts-client.ts';
 import type { ProfileStore } from '../store.ts';
 
@@ -106,7 +106,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       summary: 'Lists what was done with an account and by it, newest first',
       params: UserParamsSchema,
       query: QuerySchema,
-      responses: { 200: createPageSchema(AuditEntrySchema) },
+      responses: { 200: AuditPageSchema },
       handler: async ({ params, query, req }) => ({
         status: 200,
         body: await accounts.audit(params.id, query, req),

@@ -1,4 +1,4 @@
-import { Problem, type Route, route, TextSchema, TimestampSchema } from '@gatehouse/service-kit';
+import { type Route, requireFound, route, TextSchema, TimestampSchema } from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { AccountSchema, type AccountsClient } from '../accounts-client.ts';
@@ -28,9 +28,7 @@ export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): read
     if (profile !== undefined) return profile;
     const { id, username, displayName, email, createdAt } = await accounts.own(req);
     await profiles.add({ id, username, displayName, email, createdAt: new Date(createdAt) });
-    const added = await work();
-    if (added === undefined) throw new Problem(404, 'The caller has no profile');
-    return added;
+    return requireFound(await work(), 'The caller has no profile');
   }
 
   return [
