@@ -18,6 +18,7 @@ import { scopesInOwnName } from '../grants/client-credentials.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
 import { actorOf } from '../grants/token-exchange.ts';
 import type { RememberedGrants } from '../interaction/remembered-grants.ts';
+import { SigningKey } from '../keys/signing-key.ts';
 import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -51,7 +52,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
   const provider = new Provider(issuer, {
     adapter: deps.adapter,
     clients: [...deps.clients],
-    jwks: { keys: [...deps.signingKeys] },
+    jwks: { keys: deps.signingKeys.map((key) => new SigningKey(key)) },
     clientAuthMethods: [...clientAuthMethods],
     assertJwtClientAuthClaimsAndHeader: requireNarrowAssertion,
     extraClientMetadata: { properties: [...ownClientMetadata] },
@@ -147,6 +148,8 @@ export function createProvider(deps: ProviderDependencies): Provider {
     renderError,
     fetch: fetchOutside,
     features: {
+      // What lets SigningKey sign.
+      externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       devInteractions: { enabled: false },
       pushedAuthorizationRequests: { enabled: true },
       // Without nonces: that each proof is good once asks for no second round trip.
