@@ -1,6 +1,8 @@
 import type { PageName } from './walk.ts';
 
+export type PictureName = PageName | 'docs';
+
 /** Where docs/pages.md finds the picture of a page. */
-export function screenshotOf(name: PageName, scheme: 'light' | 'dark'): URL {
+export function screenshotOf(name: PictureName, scheme: 'light' | 'dark'): URL {
   return new URL(`../../../docs/screenshots/${name}-${scheme}.png`, import.meta.url);
 }
