@@ -115,6 +115,7 @@ const steps = [
   '      orders client POST',
   '        items server POST /items/{id}/reservations',
   '          items database',
+  '            items database',
   '      orders client POST',
   '        items server POST /items/{id}/reservations/{rid}/confirm',
   '          items database',

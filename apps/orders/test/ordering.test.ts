@@ -355,7 +355,9 @@ for (const [fault, isMet, fail] of faults) {
     await stockComesTo(one, 5);
     await stockComesTo(two, 5);
     assert.equal((await patiently(() => post(orders, as, lines, 'the-key'))).status, 201);
-    assert.deepEqual([await stockOf(one), await stockOf(two)], [3, 3]);
+    // What was reserved too late for the first order may have yet to lapse.
+    await stockComesTo(one, 3);
+    await stockComesTo(two, 3);
   });
 }
 
