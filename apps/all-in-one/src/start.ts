@@ -92,19 +92,20 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
   };
   const ordersUrl = await started(startService(orders, ordersConfig, partsOf('orders')));
   const upstreams = { AUTH_URL: auth, USERS_URL: usersUrl, ITEMS_URL: itemsUrl, ORDERS_URL: ordersUrl };
-  const gateway = await started(
-    startGateway({ ...api, ...upstreams, ALLOWED_HOSTS: [] }, partsOf('gateway')),
-  );
+  const gateway = await startGateway({ ...api, ...upstreams, ALLOWED_HOSTS: [] }, partsOf('gateway'));
+  opening.defer(() => gateway.close());
 
   if (config.METRICS_PORT !== undefined) {
     const metricsListener = await listenMetrics(registry, { host: config.HOST, port: config.METRICS_PORT });
     opening.defer(() => metricsListener.close());
   }
-  await untilReady(gateway);
+  await untilReady(gateway.listener.url);
   const running = opening.move();
   return {
     issuer,
-    urls: { gateway, auth, users: usersUrl, items: itemsUrl, orders: ordersUrl },
+    urls: { gateway: gateway.listener.url, auth, users: usersUrl, items: itemsUrl, orders: ordersUrl },
+    // What stands behind it drains when nothing comes from it any more.
+    drain: () => gateway.drain(),
     close: () => running.disposeAsync(),
   };
 }

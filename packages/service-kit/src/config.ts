@@ -26,6 +26,8 @@ export const ProcessConfigSchema = z.object({
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   ISSUER: UrlSchema.regex(/[^/]$/, 'must not end with a slash'),
   EXPLAIN: FlagSchema.optional(),
+  /** How long it goes on answering, not ready, after SIGTERM: as long as a balancer takes to see that. */
+  DRAIN_DELAY_SECONDS: z.coerce.number().min(0).max(60).default(0),
 });
 export type ProcessConfig = z.output<typeof ProcessConfigSchema>;
 

@@ -1,6 +1,8 @@
 import { ConfigError } from './config.ts';
 
 export interface Closable {
+  /** Comes before `close` when the process is to stop, and takes the time that it takes. */
+  drain?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -8,7 +10,7 @@ const closeTimeoutMs = 10_000;
 
 /**
  * Runs a process from its start to its exit code: 78 (EX_CONFIG) with one line a fault when the configuration is
- * wrong, 1 with one line when the start fails, 0 after SIGINT or SIGTERM once `close` is done, 1 after a crash.
+ * wrong, 1 with one line when the start fails, 0 after SIGINT or SIGTERM once `drain` and `close` are done, 1 after a crash.
  * Where OTEL_EXPORTER_OTLP_ENDPOINT is set, OpenTelemetry's SDK starts before and ends after everything else.
  * @param name stands before each line
  */
@@ -21,14 +23,20 @@ export function runProcess(name: string, start: (env: NodeJS.ProcessEnv) => Prom
   const stop = async () => {
     if (stopping) return;
     stopping = true;
-    setTimeout(() => exit(1, 'did not stop in time'), closeTimeoutMs).unref();
+    let limit = limitStop();
     try {
-      await (await starting).close();
+      const running = await starting;
+      clearTimeout(limit);
+      await running.drain?.();
+      limit = limitStop();
+      await running.close();
     } catch (error) {
       exit(1, messageOf(error));
     }
     exit(exitCode);
   };
+
+  const limitStop = () => setTimeout(() => exit(1, 'did not stop in time'), closeTimeoutMs).unref();
 
   const exit = (code: number, ...lines: string[]) => {
     for (const line of lines) process.stderr.write(`${name}: ${line}\n`);
@@ -63,6 +71,7 @@ async function startTraced(
   const tracing = await startTracing(name, env);
   const running = await start(env);
   return {
+    drain: async () => running.drain?.(),
     async close() {
       try {
         await running.close();

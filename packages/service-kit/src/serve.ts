@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ProcessConfig } from './config.ts';
 import type { Health } from './health.ts';
 import { type Listener, listen } from './listen.ts';
@@ -8,6 +9,11 @@ import type { Closable } from './run-process.ts';
 
 export interface RunningService extends Closable {
   readonly listener: Listener;
+  /**
+   * Turns readiness off and goes on answering for DRAIN_DELAY_SECONDS, each time with `Connection: close`, so that
+   * whoever keeps connections opens the next one elsewhere.
+   */
+  drain(): Promise<void>;
 }
 
 /**
@@ -18,7 +24,7 @@ export interface RunningService extends Closable {
 export async function serve(
   app: RequestListener,
   {
-    config: { HOST: host, PORT: port, METRICS_PORT: metricsPort },
+    config: { HOST: host, PORT: port, METRICS_PORT: metricsPort, DRAIN_DELAY_SECONDS: drainDelaySeconds },
     health,
     metrics,
     logger,
@@ -34,5 +40,13 @@ export async function serve(
   opened.defer(() => health.drain());
   logger.info({ port: listener.port }, 'listening');
   const running = opened.move();
-  return { listener, close: () => running.disposeAsync() };
+  return {
+    listener,
+    async drain() {
+      health.drain();
+      listener.server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));
+      await delay(drainDelaySeconds * 1_000);
+    },
+    close: () => running.disposeAsync(),
+  };
 }

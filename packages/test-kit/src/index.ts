@@ -3,6 +3,13 @@ export { type CollectedSpan, type Collector, startCollector } from './collector.
 export { type ListeningApp, listenApp } from './listen-app.ts';
 export { createProofKey, type ProofKey } from './proof-key.ts';
 export { type RawResponse, rawRequest } from './raw-request.ts';
-export { type RealServer, realServer, type ServerOptions, startPostgres, startRedis } from './real-server.ts';
+export {
+  type RealServer,
+  realServer,
+  type ServerOptions,
+  startHaproxy,
+  startPostgres,
+  startRedis,
+} from './real-server.ts';
 export { checksIn } from './server-timing.ts';
 export { createTestIssuer, type TestIssuer } from './test-issuer.ts';

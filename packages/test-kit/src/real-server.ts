@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, existsSync, globSync, mkdtempSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -29,16 +29,17 @@ export interface ServerOptions {
   args?: readonly string[];
 }
 
-type Kind = 'redis' | 'postgres';
-const given: Record<Kind, string> = { redis: 'REDIS_URL', postgres: 'DATABASE_URL' };
-const program: Record<Kind, string> = { redis: 'redis-server', postgres: 'postgres' };
+type Kind = 'redis' | 'postgres' | 'haproxy';
+const given: Partial<Record<Kind, string>> = { redis: 'REDIS_URL', postgres: 'DATABASE_URL' };
+const program: Record<Kind, string> = { redis: 'redis-server', postgres: 'postgres', haproxy: 'haproxy' };
 
 /**
  * Test options that skip, with the reason, where no such server is to be had.
  * Under CI=true nothing is skipped: the test then fails when it starts the server.
  */
 export function realServer(kind: Kind, { own = false }: ServerOptions = {}): { skip: string | false } {
-  const missing = !(process.env[given[kind]] && !own) && !findProgram(program[kind]);
+  const isGiven = process.env[given[kind] ?? ''] && !own;
+  const missing = !isGiven && !findProgram(program[kind]);
   return { skip: missing && process.env.CI !== 'true' && `${program[kind]} is not installed` };
 }
 
@@ -89,6 +90,42 @@ export async function startPostgres(
   return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, ...server };
 }
 
+/**
+ * An HAProxy on a free port that balances between the addresses, each of which it asks for /health/ready five times a
+ * second; it ends with the test.
+ * @param host what it says in Host, whatever the client did
+ */
+export async function startHaproxy(
+  t: TestContext,
+  { addresses, host }: { addresses: readonly string[]; host: string },
+): Promise<RealServer> {
+  const file = requireProgram('haproxy');
+  const directory = mkdtempSync(join(tmpdir(), 'gatehouse-haproxy-'));
+  const port = await freePort();
+  const servers = addresses.map((url, index) => `  server s${index} ${new URL(url).host}`);
+  writeFileSync(
+    join(directory, 'haproxy.cfg'),
+    `defaults
+  mode http
+  timeout connect 1s
+  timeout client 30s
+  timeout server 10s
+  option redispatch
+frontend public
+  bind 127.0.0.1:${port}
+  http-request set-header Host ${host}
+  default_backend servers
+backend servers
+  option httpchk GET /health/ready
+  default-server check inter 200ms fall 1 rise 1
+${servers.join('\n')}
+`,
+  );
+  const server = await start(file, ['-db', '-V', '-f', 'haproxy.cfg'], directory, 'SIGTERM');
+  t.after(server.stop);
+  return { url: `http://127.0.0.1:${port}`, ...server };
+}
+
 async function start(
   file: string,
   args: string[],
@@ -132,7 +169,7 @@ async function start(
       launched.once('error', fail).once('exit', fail);
       const read = (chunk: Buffer) => {
         log = (log + chunk).slice(-4000);
-        if (!/ready to accept connections/i.test(log)) return;
+        if (!/ready to accept connections|polling mechanism/i.test(log)) return;
         clearTimeout(timer);
         launched.off('exit', fail);
         resolve();
