@@ -11,12 +11,9 @@ import type { ProfileStore } from '../store.ts';
 
 const ManagedUserSchema = AccountSchema.meta({ id: 'ManagedUser' });
 
-const RolesSchema = z.strictObject({
-  roles: z
-    .array(z.enum(['customer', 'admin']))
-    .max(2)
-    .meta({ examples: [['customer']] }),
-});
+const RolesSchema = z
+  .strictObject({ roles: z.array(z.enum(['customer', 'admin'])).max(2) })
+  .meta({ examples: [{ roles: ['customer'] }] });
 
 // Bob of the demo.
 const UserParamsSchema = IdParamsSchema.extend({

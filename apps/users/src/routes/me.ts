@@ -12,13 +12,9 @@ const UserSchema = AccountSchema.omit({ disabled: true })
   .meta({ id: 'User' });
 
 const ProfileChangeSchema = z
-  .strictObject({
-    displayName: TextSchema.trim()
-      .min(1)
-      .max(120)
-      .meta({ examples: ['Alice B.'] }),
-  })
-  .partial();
+  .strictObject({ displayName: TextSchema.trim().min(1).max(120) })
+  .partial()
+  .meta({ examples: [{ displayName: 'Alice B.' }] });
 
 /** The caller's own profile, and nobody else's. An account that has none yet gets one when it is first asked for. */
 export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): readonly Route[] {
