@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import { plainAddress } from '@gatehouse/rate-limits';
 
 const inside = new BlockList();
 inside.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -32,26 +33,4 @@ export function noteClientAddress(req: IncomingMessage): void {
 /** The address that `noteClientAddress` noted. */
 export function clientAddressOf(req: IncomingMessage): string {
   return addresses.get(req) ?? plainAddress(req.socket.remoteAddress);
-}
-
-/** What one customer of a network has to himself: an IPv4 address, or a /64 of IPv6. */
-export function networkOf(address: string): string {
-  if (isIP(address) !== 6) return address;
-  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? [];
-  const groups = head.split(':').filter(Boolean);
-  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter(Boolean).length;
-  const all = [
-    ...groups,
-    ...Array(Math.max(0, missing)).fill('0'),
-    ...(tail ?? '').split(':').filter(Boolean),
-  ];
-  return `${all
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
-}
-
-// A socket that speaks both versions calls an IPv4 address ::ffff:192.0.2.1.
-function plainAddress(address = ''): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
 }

@@ -5,7 +5,6 @@ import { createRedisClient } from '@gatehouse/redis';
 import { createLogger } from '@gatehouse/service-kit';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { createCounts } from '../src/limits/counts.ts';
-import { createLocalCounts } from '../src/limits/local-counts.ts';
 import { basic, firstParty, reporting, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 const [here, elsewhere] = ['198.51.100.1', '198.51.100.2'];
@@ -161,31 +160,5 @@ suite('limits while Redis is away', realServer('redis', { own: true }), () => {
       await Promise.all(Array.from({ length: 500 }, (_, i) => counts.add('some', `${batch} ${i}`)));
     }
     assert.equal(await client.dbsize(), 20_000);
-  });
-});
-
-suite('counts of one process', () => {
-  test('are bounded in number, and the oldest makes room', () => {
-    const counts = createLocalCounts(60_000, 3);
-    for (const key of ['a', 'b', 'c']) assert.equal(counts.add(key).madeRoom, false);
-    assert.equal(counts.add('a').madeRoom, false);
-    assert.equal(counts.add('d').madeRoom, true);
-    assert.deepEqual(
-      ['a', 'b', 'c', 'd'].map((key) => counts.find(key)?.count),
-      [undefined, 1, 1, 1],
-    );
-  });
-
-  test('end with their window, and what ended takes no room', async () => {
-    const counts = createLocalCounts(20, 3);
-    for (const key of ['a', 'b', 'c']) counts.add(key);
-    const { counted } = counts.add('a');
-    await delay(30);
-    assert.equal(counts.find('a'), undefined);
-    assert.equal(counts.add('d').madeRoom, false);
-    // What was counted in a window that is over is not taken from the next.
-    counts.add('a');
-    counts.takeBack('a', counted);
-    assert.equal(counts.find('a')?.count, 1);
   });
 });

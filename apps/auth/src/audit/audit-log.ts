@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { networkOf } from '@gatehouse/rate-limits';
 import {
   counterIn,
   type Db,
@@ -9,7 +10,7 @@ import {
   requestIdOf,
 } from '@gatehouse/service-kit';
 import { sql } from 'drizzle-orm';
-import { clientAddressOf, networkOf } from '../client-address.ts';
+import { clientAddressOf } from '../client-address.ts';
 import { auditEvents } from '../schema.ts';
 import { createFailureBound } from './failure-bound.ts';
 import { createGroupCommit } from './group-commit.ts';

@@ -1,3 +1,4 @@
+import { networkOf } from '@gatehouse/rate-limits';
 import {
   type Adapter,
   type AdapterFactory,
@@ -6,7 +7,7 @@ import {
   type KoaContextWithOIDC,
   Provider,
 } from 'oidc-provider';
-import { clientAddressOf, networkOf } from '../client-address.ts';
+import { clientAddressOf } from '../client-address.ts';
 import { codeConfirmPage, codeInputPage, deviceConnectedPage, TooManyGuesses } from '../pages/device.ts';
 import { lifetimes } from '../protocol/scopes.ts';
 import { orUnavailable } from '../protocol/unavailable.ts';

@@ -1,8 +1,8 @@
+import { createLocalCounts } from '@gatehouse/rate-limits';
 import type { Logger } from '@gatehouse/service-kit';
 import type { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { Limit } from './limits.ts';
-import { createLocalCounts } from './local-counts.ts';
 
 export interface Counted {
   /** How long to wait, when this one was too many. */

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
+import { networkOf } from '@gatehouse/rate-limits';
 import { counterIn, type Logger, type Metrics, Problem, requestIdOf } from '@gatehouse/service-kit';
 import type { Redis } from 'ioredis';
 import { normalizeUsername } from '../accounts/accounts.ts';
-import { clientAddressOf, networkOf } from '../client-address.ts';
+import { clientAddressOf } from '../client-address.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { type Counted, createCounts } from './counts.ts';
 import { oneAtATime } from './one-at-a-time.ts';

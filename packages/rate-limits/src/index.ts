@@ -1,0 +1,2 @@
+export { type Count, createLocalCounts, type LocalCounts } from './local-counts.ts';
+export { networkOf, plainAddress } from './network.ts';
