@@ -1,4 +1,5 @@
 import { AuthConfigSchema, federationVariables, policyVariables } from '@gatehouse/auth';
+import { admissionVariables } from '@gatehouse/gateway';
 import {
   FlagSchema,
   PortSchema,
@@ -37,6 +38,7 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   USERS_CLIENT_SECRET: AuthConfigSchema.shape.USERS_CLIENT_SECRET.optional(),
   ...federationVariables,
   ...policyVariables,
+  ...admissionVariables,
 });
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;
 

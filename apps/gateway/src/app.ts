@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import { explain, proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
 import {
   createHealth,
@@ -16,16 +17,20 @@ import {
   serve,
 } from '@gatehouse/service-kit';
 import express, { type Express, type RequestHandler } from 'express';
+import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
+import { limitConnections } from './connections.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
 import { hygiene, refuseTunnels } from './hygiene.ts';
+import { createRateLimits, type RateLimits } from './limits.ts';
 import { onlyGet } from './only-get.ts';
+import { createOverload } from './overload.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
 import { securityHeaders } from './security-headers.ts';
 import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
 
-export { allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
+export { admissionVariables, allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
 
 export interface GatewayDependencies {
   /** The public origin, which is also the issuer of every token. */
@@ -34,6 +39,7 @@ export interface GatewayDependencies {
   /** Whether answers tell how they were decided. */
   explained: boolean;
   authenticate: RequestHandler;
+  limits: RateLimits;
   proxies: Record<UpstreamName, UpstreamProxy>;
   document: ApiDocument;
   health: Health;
@@ -46,13 +52,14 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
-  app.use(requestContext(deps));
+  app.use(requestContext({ ...deps, addressOf: clientAddressOf }));
   if (deps.explained) app.use(explain('gateway'));
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
+  app.use(deps.limits.limitAddress);
   app.use(hygiene(deps));
   for (const { path, to, guard, scope } of forwardedPaths) {
     app.use(path, noteRoute(path));
-    if (guard === 'bearer') app.use(path, deps.authenticate);
+    if (guard === 'bearer') app.use(path, deps.authenticate, deps.limits.limitCaller);
     if (scope !== undefined) app.use(path, requireScope(scope));
     app.use(path, deps.proxies[to].handler);
   }
@@ -115,6 +122,8 @@ export async function startGateway(
     opening,
   );
   const health = createHealth(guard.checks, logger);
+  const limits = createRateLimits(config, { logger, metrics });
+  opening.defer(() => limits.close());
 
   const urls = upstreamUrlsOf(config);
   const document = createApiDocument({ issuer: config.ISSUER, urls }, logger);
@@ -126,6 +135,7 @@ export async function startGateway(
     allowedHosts: config.ALLOWED_HOSTS,
     explained: isExplained(config),
     authenticate: guard.authenticate,
+    limits,
     proxies,
     document,
     health,
@@ -133,8 +143,22 @@ export async function startGateway(
     metrics,
   });
 
-  const running = await serve(app, { config, health, metrics, logger }, opening);
-  refuseTunnels(running.listener.server, app);
+  const overload = createOverload(
+    { maxInFlight: config.MAX_IN_FLIGHT, maxLoopDelayMs: config.MAX_LOOP_DELAY_MS },
+    { logger, metrics },
+  );
+  opening.defer(() => overload.close());
+  const trusted = config.TRUSTED_PROXIES;
+  const noteAddress = noteClientAddress(trusted);
+  const guarded = overload.guard(app);
+  const listener: RequestListener = (req, res) => {
+    noteAddress(req);
+    guarded(req, res);
+  };
+
+  const running = await serve(listener, { config, health, metrics, logger }, opening);
+  refuseTunnels(running.listener.server, listener);
+  limitConnections(running.listener.server, { most: config.MAX_CONNECTIONS, trusted });
   return running;
 }
 

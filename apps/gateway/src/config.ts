@@ -1,5 +1,7 @@
 import { PortSchema, ProcessConfigSchema, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
+import { ProxyListSchema } from './client-address.ts';
+import { rateLimitVariables } from './limits.ts';
 import { type UpstreamName, upstreams } from './upstreams.ts';
 
 type UrlVariable = `${Uppercase<UpstreamName>}_URL`;
@@ -9,6 +11,20 @@ export function allUpstreamsAt<Address>(address: Address) {
   const variables = Object.keys(upstreams).map((name) => [`${name.toUpperCase()}_URL`, address]);
   return Object.fromEntries(variables) as Record<UrlVariable, Address>;
 }
+
+const CountSchema = z.coerce.number().int().min(1);
+
+/** Whom the gateway believes about addresses, and how much it takes on. */
+export const admissionVariables = {
+  /** Proxies in front, as addresses or CIDR ranges, whose X-Forwarded-For is believed. */
+  TRUSTED_PROXIES: ProxyListSchema,
+  ...rateLimitVariables,
+  MAX_CONNECTIONS: CountSchema.default(10_000),
+  /** Requests that are not yet answered. */
+  MAX_IN_FLIGHT: CountSchema.default(4_000),
+  /** How late the event loop may be. */
+  MAX_LOOP_DELAY_MS: CountSchema.default(2_000),
+};
 
 /** The environment of the gateway: one `<NAME>_URL` for each upstream, and no default for where anything is. */
 export const GatewayConfigSchema = ProcessConfigSchema.extend({
@@ -20,6 +36,7 @@ export const GatewayConfigSchema = ProcessConfigSchema.extend({
     .string()
     .default('')
     .transform((list) => list.split(',').filter(Boolean)),
+  ...admissionVariables,
   ...allUpstreamsAt(UrlSchema),
 });
 export type GatewayConfig = z.output<typeof GatewayConfigSchema>;

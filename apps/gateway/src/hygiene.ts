@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
 import { noteCheck } from '@gatehouse/auth-middleware';
 import { Problem } from '@gatehouse/service-kit';
 import type { Request, RequestHandler } from 'express';
+import { clientAddressOf } from './client-address.ts';
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
@@ -48,7 +49,7 @@ export function hygiene({
       throw error;
     }
     noteCheck(req, 'hygiene', 'ok');
-    req.headers['x-forwarded-for'] = req.socket.remoteAddress ?? '';
+    req.headers['x-forwarded-for'] = clientAddressOf(req);
     next();
   };
 }

@@ -26,6 +26,8 @@ export interface ForwardedPath {
   guard: 'bearer' | 'own';
   /** The one scope that everything below the path needs; otherwise the service's routes decide. */
   scope?: string;
+  /** Nothing else works without it, so it is the last that an overloaded gateway refuses. */
+  vital?: true;
 }
 
 /** The routing table: the first match wins, and what matches nothing is 404. */
@@ -38,14 +40,28 @@ export const forwardedPaths: readonly ForwardedPath[] = [
   { path: '/.well-known/oauth-authorization-server', to: 'auth', guard: 'own' },
   { path: '/.well-known/jwks.json', to: 'auth', guard: 'own' },
   { path: '/authorize', to: 'auth', guard: 'own' },
-  { path: '/token', to: 'auth', guard: 'own' },
+  { path: '/token', to: 'auth', guard: 'own', vital: true },
   { path: '/par', to: 'auth', guard: 'own' },
   { path: '/device', to: 'auth', guard: 'own' },
-  { path: '/introspect', to: 'auth', guard: 'own' },
-  { path: '/revoke', to: 'auth', guard: 'own' },
+  { path: '/introspect', to: 'auth', guard: 'own', vital: true },
+  { path: '/revoke', to: 'auth', guard: 'own', vital: true },
   { path: '/userinfo', to: 'auth', guard: 'own' },
   { path: '/logout', to: 'auth', guard: 'own' },
   { path: '/interaction', to: 'auth', guard: 'own' },
   { path: '/register', to: 'auth', guard: 'own' },
   { path: '/account', to: 'auth', guard: 'own' },
 ];
+
+/** From what is refused first when there is too much to do, to what is refused last. */
+export type Importance = 'docs' | 'reads' | 'writes' | 'vital';
+
+/** How much a request matters, as far as its first line tells: what is not forwarded, the least. */
+export function importanceOf(method: string, url: string): Importance {
+  const path = url.split('?', 1)[0] as string;
+  const row = forwardedPaths.find(
+    (forwarded) => path === forwarded.path || path.startsWith(`${forwarded.path}/`),
+  );
+  if (row === undefined) return 'docs';
+  if (row.vital) return 'vital';
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'reads' : 'writes';
+}

@@ -100,6 +100,8 @@ export async function startTestGateway(
       ISSUER: issuer.issuer,
       JWKS_URI: issuer.jwksUri,
       REDIS_URL: redisUrl,
+      // What stalls a busy machine is no overload.
+      MAX_LOOP_DELAY_MS: '60000',
       ...env,
       ...Object.fromEntries(
         names.map((name, i) => [`${name.toUpperCase()}_URL`, upstreamUrl ?? servers[i]?.url]),

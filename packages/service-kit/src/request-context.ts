@@ -11,8 +11,17 @@ const wellFormedId = /^[\w-]{8,64}$/;
  * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters) and a trace,
  * writes one log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
  * The route is `res.locals.route` where an app without routes of its own sets it.
+ * @param addressOf tells where a request comes from, for the log, in a process that can know
  */
-export function requestContext({ logger, metrics }: { logger: Logger; metrics: Metrics }): RequestHandler {
+export function requestContext({
+  logger,
+  metrics,
+  addressOf,
+}: {
+  logger: Logger;
+  metrics: Metrics;
+  addressOf?: (req: IncomingMessage) => string;
+}): RequestHandler {
   // Redaction is for what code may log by mistake. The line of a request has known fields, and pays nothing for it.
   const accessLog = logger.child({}, { redact: [] });
   return (req, res, next) => {
@@ -29,7 +38,11 @@ export function requestContext({ logger, metrics }: { logger: Logger; metrics: M
       const status = res.writableFinished ? res.statusCode : 499;
       const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
-      accessLog.info({ requestId, traceId, method: req.method, path, route, status, durationMs }, 'request');
+      const address = addressOf?.(req);
+      accessLog.info(
+        { requestId, traceId, address, method: req.method, path, route, status, durationMs },
+        'request',
+      );
       span?.end(serverOutcome(req.method, route, status));
     });
     if (span === undefined) next();

@@ -1,0 +1,40 @@
+import type { Server } from 'node:http';
+import type { BlockList, Socket } from 'node:net';
+import { networkOf, plainAddress } from '@gatehouse/rate-limits';
+import { isListed } from './client-address.ts';
+
+/** The whole request must have come in this time, and no connection in use may be silent for it. */
+const slowestMs = 14_000;
+const mostOfOneNetwork = 0.5;
+
+/**
+ * Bounds what clients can hold open: `most` connections in all, and half of them from one network that is no trusted
+ * proxy; 14 seconds for a whole request, and as long without a byte read or written while it is answered.
+ */
+export function limitConnections(
+  server: Server,
+  { most, trusted }: { most: number; trusted: BlockList },
+): void {
+  server.maxConnections = most;
+  server.requestTimeout = slowestMs;
+  server.timeout = slowestMs;
+  const open = new Map<string, number>();
+  const mostFromOne = Math.ceil(most * mostOfOneNetwork);
+
+  server.on('connection', (socket: Socket) => {
+    const address = plainAddress(socket.remoteAddress);
+    if (isListed(trusted, address)) return;
+    const network = networkOf(address);
+    const count = open.get(network) ?? 0;
+    if (count >= mostFromOne) {
+      socket.destroy();
+      return;
+    }
+    open.set(network, count + 1);
+    socket.once('close', () => {
+      const left = (open.get(network) ?? 1) - 1;
+      if (left === 0) open.delete(network);
+      else open.set(network, left);
+    });
+  });
+}

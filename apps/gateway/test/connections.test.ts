@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { suite, type TestContext, test } from 'node:test';
+import { publicHost, startTestGateway, until } from './start-gateway.ts';
+
+const head = `Host: ${publicHost}\r\n`;
+// The bound is 14 s, and for an answer that is not read twice that; what a busy machine adds is no failure.
+const closedWithinMs = 45_000;
+
+/** A client that writes `first`, then `more` every second, and resolves to what it read once it is cut off. */
+async function slowClient(t: TestContext, port: number, first: string, more: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  socket.write(first);
+  const drip = setInterval(() => socket.write(more), 1_000);
+  t.after(() => {
+    clearInterval(drip);
+    socket.destroy();
+  });
+  await closed(socket);
+  clearInterval(drip);
+  return text;
+}
+
+async function closed(socket: Socket): Promise<void> {
+  await once(socket, 'close', { signal: AbortSignal.timeout(closedWithinMs) });
+}
+
+suite('slow clients', { concurrency: true }, () => {
+  test('H26 a head that comes drop by drop is cut off with 408, and others are served', async (t) => {
+    const gateway = await startTestGateway(t);
+    const slow = Array.from({ length: 20 }, () =>
+      slowClient(t, gateway.port, `GET /token HTTP/1.1\r\n${head}`, 'X: y\r\n'),
+    );
+    assert.equal((await gateway.send('/token')).status, 200);
+    for (const text of await Promise.all(slow)) assert.match(text, /^HTTP\/1\.1 408 /);
+    assert.equal(gateway.received.length, 1);
+  });
+
+  test('H26 a body that comes drop by drop is cut off with 408, and no upstream is asked', async (t) => {
+    const gateway = await startTestGateway(t);
+    const framings = ['Content-Length: 1000000\r\n\r\n', 'Transfer-Encoding: chunked\r\n\r\n'];
+    const slow = framings.map((framing) =>
+      slowClient(t, gateway.port, `POST /token HTTP/1.1\r\n${head}${framing}`, '1\r\nx\r\n'),
+    );
+    assert.equal((await gateway.send('/token')).status, 200);
+    for (const text of await Promise.all(slow)) assert.match(text, /^HTTP\/1\.1 408 /);
+    assert.equal(gateway.received.length, 1);
+  });
+
+  test('H26 R33 an answer that nobody reads is cut off, and the upstream was not asked for all of it', async (t) => {
+    let written = 0;
+    let upstreamClosed = false;
+    const chunk = Buffer.alloc(64 * 1024);
+    const gateway = await startTestGateway(t, {
+      answer: (_req, res) => {
+        const more = () => {
+          while (!res.destroyed && written < 1_000 * chunk.length) {
+            written += chunk.length;
+            if (!res.write(chunk)) return;
+          }
+        };
+        res.on('drain', more).on('close', () => {
+          upstreamClosed = true;
+        });
+        more();
+      },
+    });
+    const socket = connect(gateway.port, '127.0.0.1').on('error', () => {});
+    t.after(() => socket.destroy());
+    socket.pause().write(`GET /token HTTP/1.1\r\n${head}\r\n`);
+    await until(() => upstreamClosed, closedWithinMs);
+    assert.ok(written < 500 * chunk.length, `${written} bytes went out`);
+  });
+});
+
+/** Resolves to whether the gateway kept the connection: it answers on it, or has closed it. */
+async function isServed(socket: Socket): Promise<boolean> {
+  socket.write(`GET /health/live HTTP/1.1\r\n${head}\r\n`);
+  return Promise.race([once(socket, 'data').then(() => true), closed(socket).then(() => false)]);
+}
+
+test('H27 connections beyond the bound are closed, those within it are served, and a place left is taken', async (t) => {
+  // From anywhere: here every connection has the same address, and a proxy may use all of them.
+  const env = { MAX_CONNECTIONS: '4', TRUSTED_PROXIES: '127.0.0.0/8' };
+  const gateway = await startTestGateway(t, { env });
+  const open = () => {
+    const socket = connect(gateway.port, '127.0.0.1').on('error', () => {});
+    t.after(() => socket.destroy());
+    return socket;
+  };
+  const sockets = Array.from({ length: 4 }, open);
+  for (const socket of sockets) assert.equal(await isServed(socket), true);
+  assert.equal(await isServed(open()), false);
+  for (const socket of sockets) assert.equal(await isServed(socket), true);
+  sockets[0]?.destroy();
+  await assertServedSoon(open);
+});
+
+test('H27 one network has half of the connections, so that others find one', async (t) => {
+  const gateway = await startTestGateway(t, { env: { MAX_CONNECTIONS: '4' } });
+  const open = (localAddress: string) => () => {
+    const socket = connect({ port: gateway.port, host: '127.0.0.1', localAddress }).on('error', () => {});
+    t.after(() => socket.destroy());
+    return socket;
+  };
+  const [here, elsewhere] = [open('127.0.0.2'), open('127.0.0.3')];
+  const sockets = [here(), here()];
+  for (const socket of sockets) assert.equal(await isServed(socket), true);
+  assert.equal(await isServed(here()), false);
+  assert.equal(await isServed(elsewhere()), true);
+  sockets[0]?.destroy();
+  await assertServedSoon(here);
+});
+
+// The gateway learns a little later than the client that a connection is gone.
+async function assertServedSoon(open: () => Socket): Promise<void> {
+  for (const giveUpAt = performance.now() + 5_000; performance.now() < giveUpAt; ) {
+    if (await isServed(open())) return;
+  }
+  assert.fail('the place that became free is not given away');
+}
