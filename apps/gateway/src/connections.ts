@@ -4,12 +4,12 @@ import { networkOf, plainAddress } from '@gatehouse/rate-limits';
 import { isListed } from './client-address.ts';
 
 /** The whole request must have come in this time, and no connection in use may be silent for it. */
-const slowestMs = 14_000;
+const slowestMs = 13_000;
 const mostOfOneNetwork = 0.5;
 
 /**
  * Bounds what clients can hold open: `most` connections in all, and half of them from one network that is no trusted
- * proxy; 14 seconds for a whole request, and as long without a byte read or written while it is answered.
+ * proxy; 13 seconds for a whole request, and as long without a byte read or written while it is answered.
  */
 export function limitConnections(
   server: Server,
