@@ -23,6 +23,7 @@ import { limitConnections } from './connections.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
 import { hygiene, refuseTunnels } from './hygiene.ts';
+import { limitBody } from './limit-body.ts';
 import { createRateLimits, type RateLimits } from './limits.ts';
 import { onlyGet } from './only-get.ts';
 import { createOverload } from './overload.ts';
@@ -40,6 +41,7 @@ export interface GatewayDependencies {
   explained: boolean;
   authenticate: RequestHandler;
   limits: RateLimits;
+  maxBodyBytes: number;
   proxies: Record<UpstreamName, UpstreamProxy>;
   document: ApiDocument;
   health: Health;
@@ -61,7 +63,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
     app.use(path, noteRoute(path));
     if (guard === 'bearer') app.use(path, deps.authenticate, deps.limits.limitCaller);
     if (scope !== undefined) app.use(path, requireScope(scope));
-    app.use(path, deps.proxies[to].handler);
+    app.use(path, limitBody(deps.maxBodyBytes), deps.proxies[to].handler);
   }
   app.use(deps.health.router);
   app.use(createDocsRouter(deps.document));
@@ -136,6 +138,7 @@ export async function startGateway(
     explained: isExplained(config),
     authenticate: guard.authenticate,
     limits,
+    maxBodyBytes: config.MAX_BODY_BYTES,
     proxies,
     document,
     health,

@@ -20,6 +20,7 @@ export const admissionVariables = {
   TRUSTED_PROXIES: ProxyListSchema,
   ...rateLimitVariables,
   MAX_CONNECTIONS: CountSchema.default(10_000),
+  MAX_BODY_BYTES: CountSchema.default(1_048_576),
   /** Requests that are not yet answered. */
   MAX_IN_FLIGHT: CountSchema.default(4_000),
   /** How late the event loop may be. */

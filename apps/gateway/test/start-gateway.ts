@@ -102,6 +102,7 @@ export async function startTestGateway(
       REDIS_URL: redisUrl,
       // What stalls a busy machine is no overload.
       MAX_LOOP_DELAY_MS: '60000',
+      MAX_BODY_BYTES: '100000000',
       ...env,
       ...Object.fromEntries(
         names.map((name, i) => [`${name.toUpperCase()}_URL`, upstreamUrl ?? servers[i]?.url]),
