@@ -130,7 +130,7 @@ export async function startGateway(
   const urls = upstreamUrlsOf(config);
   const document = createApiDocument({ issuer: config.ISSUER, urls }, logger);
   opening.defer(() => document.close());
-  const proxies = createProxies(urls, logger);
+  const proxies = createProxies(urls, { logger, metrics });
   for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
   const app = createGatewayApp({
     issuer: config.ISSUER,
@@ -167,10 +167,10 @@ export async function startGateway(
 
 function createProxies(
   urls: Record<UpstreamName, string>,
-  logger: Logger,
+  parts: { logger: Logger; metrics: Metrics },
 ): Record<UpstreamName, UpstreamProxy> {
   const names = Object.keys(upstreams) as UpstreamName[];
   return Object.fromEntries(
-    names.map((name) => [name, createUpstreamProxy({ name, url: urls[name], ...upstreams[name] }, logger)]),
+    names.map((name) => [name, createUpstreamProxy({ name, url: urls[name], ...upstreams[name] }, parts)]),
   ) as Record<UpstreamName, UpstreamProxy>;
 }

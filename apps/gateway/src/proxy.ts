@@ -1,8 +1,10 @@
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { type Logger, Problem, requestIdOf, traceIdOf } from '@gatehouse/service-kit';
+import { gaugeIn, type Logger, type Metrics, Problem, requestIdOf, traceIdOf } from '@gatehouse/service-kit';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
+import { createBreaker } from './breaker.ts';
+import { createSpreadingLookup } from './replicas.ts';
 import { undiciTransport } from './undici-transport.ts';
 import type { UpstreamTraits } from './upstreams.ts';
 
@@ -14,16 +16,30 @@ export interface UpstreamProxy {
 
 /**
  * Forwards requests as they are to one upstream, under deadlines for the connection (1 s), the wait for it, the
- * upstream's silence and the whole (60 s). What fails before the answer has begun is a Problem: 503 when the upstream could not
+ * upstream's silence and the whole (60 s). An upstream that fails again and again is not asked for a while; one name may
+ * stand for several of it. What fails before the answer has begun is a Problem: 503 when the upstream could not
  * be asked, 504 when it was too slow, 502 when it broke; never with a word about where it is.
  */
 export function createUpstreamProxy(
   { name, url, silenceTimeoutMs, keepsCookies }: { name: string; url: string } & UpstreamTraits,
-  logger: Logger,
+  { logger, metrics }: { logger: Logger; metrics: Metrics },
 ): UpstreamProxy {
+  const states = gaugeIn(metrics.registry, {
+    name: 'breaker_state',
+    help: 'Whether an upstream is asked: 0 yes, 1 by one request, 2 no',
+    labelNames: ['upstream'],
+  });
+  states.set({ upstream: name }, 0);
+  const breaker = createBreaker((state) => {
+    states.set({ upstream: name }, { closed: 0, 'half open': 1, open: 2 }[state]);
+    if (state === 'open') logger.warn({ upstream: name }, 'upstream is given up for now');
+    if (state === 'closed') logger.info({ upstream: name }, 'upstream answers again');
+  });
   const pool = new Pool(url, {
     connections: 128,
-    connect: { timeout: 1_000 },
+    connect: { timeout: 1_000, lookup: createSpreadingLookup() },
+    // So that replicas which are new get their share.
+    clientTtl: 10_000,
     headersTimeout: silenceTimeoutMs,
     bodyTimeout: silenceTimeoutMs,
     // Services keep connections for 65 s; we let go of them first.
@@ -39,6 +55,7 @@ export function createUpstreamProxy(
     plugins: [
       undiciTransport(pool, {
         keepsCookies,
+        breaker,
         totalTimeoutMs: 60_000,
         waitTimeoutMs: silenceTimeoutMs,
         capacity: { collecting: 1_000, inFlight: 1_000 },
@@ -79,6 +96,7 @@ const neverAsked = new Set([
   'UND_ERR_DESTROYED',
   'UND_ERR_CLOSED',
   'OVERLOADED',
+  'BROKEN',
 ]);
 const tooSlow = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE']);
 const retrySoon = { 'Retry-After': '1' };

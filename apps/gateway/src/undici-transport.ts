@@ -5,13 +5,20 @@ import { noteNextHop } from '@gatehouse/auth-middleware';
 import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit';
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
+import type { Breaker } from './breaker.ts';
+
+const reasons = {
+  DEADLINE: 'the whole exchange took too long',
+  OVERLOADED: 'too many requests are under way',
+  BROKEN: 'it has failed again and again',
+};
 
 /** The transport itself gave up, not the upstream. */
 export class TransportError extends Error {
   override name = 'TransportError';
-  readonly code: 'DEADLINE' | 'OVERLOADED';
-  constructor(code: 'DEADLINE' | 'OVERLOADED') {
-    super(code === 'DEADLINE' ? 'the whole exchange took too long' : 'too many requests are under way');
+  readonly code: keyof typeof reasons;
+  constructor(code: keyof typeof reasons) {
+    super(reasons[code]);
     this.code = code;
   }
 }
@@ -21,6 +28,7 @@ type Places = Record<'collecting' | 'inFlight', number>;
 
 export interface TransportLimits {
   keepsCookies: boolean;
+  breaker: Breaker;
   /** From the request to the last byte of the answer, waiting for a connection included, in milliseconds. */
   totalTimeoutMs: number;
   /** How long a request may wait for a connection, in milliseconds. */
@@ -98,6 +106,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #wholeBody: string | undefined;
   #isOver = false;
   #retried = false;
+  /** Tells the breaker whether the upstream was well. */
+  #tell: ((isWell: boolean | undefined) => void) | undefined;
 
   constructor(transport: Transport, target: URL, req: IncomingMessage, res: ServerResponse, fail: Fail) {
     this.#transport = transport;
@@ -170,7 +180,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#settle();
+    this.#settle(undefined, true);
     // A short answer that came in one piece leaves in one piece: as text, node:http joins it with the head.
     if (this.#wholeBody === undefined) this.#res.end();
     else this.#res.end(this.#wholeBody, 'latin1');
@@ -183,7 +193,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#dispatch();
       return;
     }
-    this.#settle(failureOf(error));
+    const isOurs = error instanceof TransportError && error.code !== 'DEADLINE';
+    this.#settle(failureOf(error), isOurs ? undefined : false);
     if (this.#res.headersSent) this.#req.socket.resetAndDestroy();
     this.#fail(error);
   }
@@ -201,7 +212,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#span = openRequestSpan(method, path, this.#target);
     if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
     this.#request.headers = requestHeaders(this.#req, this.#transport.limits);
-    this.#dispatch();
+    const isAsked = this.#transport.limits.breaker.admit(
+      () =>
+        new Promise((resolve) => {
+          this.#tell = resolve;
+          this.#dispatch();
+        }),
+    );
+    if (!isAsked) this.onResponseError(undefined, new TransportError('BROKEN'));
   }
 
   #dispatch(): void {
@@ -230,8 +248,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#place = undefined;
   }
 
-  #settle(failure?: string): void {
+  #settle(failure?: string, isWell?: boolean): void {
     this.#isOver = true;
+    this.#tell?.(isWell);
     this.#span?.end(exchangeOutcome(this.#status, 400, failure));
     this.#span = undefined;
     this.#giveBack();

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { listenApp } from '@gatehouse/test-kit';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
+import { createBreaker } from '../src/breaker.ts';
 import { undiciTransport } from '../src/undici-transport.ts';
 import { openSocket, until } from './start-gateway.ts';
 
@@ -37,6 +38,7 @@ async function startProxy(
     plugins: [
       undiciTransport(pool, {
         keepsCookies: false,
+        breaker: createBreaker(() => {}),
         totalTimeoutMs,
         waitTimeoutMs,
         capacity: { collecting, inFlight },

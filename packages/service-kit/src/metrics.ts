@@ -1,5 +1,5 @@
 import express from 'express';
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type Listener, listen } from './listen.ts';
 import { notFound } from './problem.ts';
 
@@ -55,6 +55,15 @@ export function counterIn<Label extends string>(
 ): Counter<Label> {
   const known = registry.getSingleMetric(description.name) as Counter<Label> | undefined;
   return known ?? new Counter({ ...description, registers: [registry] });
+}
+
+/** The gauge of this name, which services that share a registry share too. */
+export function gaugeIn<Label extends string>(
+  registry: Registry,
+  description: { name: string; help: string; labelNames: readonly Label[] },
+): Gauge<Label> {
+  const known = registry.getSingleMetric(description.name) as Gauge<Label> | undefined;
+  return known ?? new Gauge({ ...description, registers: [registry] });
 }
 
 /** Serves /metrics, with the process's own figures, on a port of its own that is never published. */

@@ -1,0 +1,57 @@
+import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhenResult } from 'cockatiel';
+
+/** Asks an upstream no more once it has failed again and again, but for a request now and then that finds out. */
+export interface Breaker {
+  /**
+   * Does `ask` unless the upstream is given up for now.
+   * @param ask resolves to whether the upstream was well, or undefined where nobody can tell
+   * @returns whether it was done
+   */
+  admit(ask: () => Promise<boolean | undefined>): boolean;
+}
+
+export type BreakerState = 'closed' | 'half open' | 'open';
+
+const mostFailures = 5;
+const probeAfterMs = 500;
+const isFailure = handleWhenResult((isWell) => isWell === false);
+const stateNames: Partial<Record<CircuitState, BreakerState>> = {
+  [CircuitState.Closed]: 'closed',
+  [CircuitState.HalfOpen]: 'half open',
+  [CircuitState.Open]: 'open',
+};
+
+/**
+ * A breaker that opens after five failures in a row and tries one request every half second from then on, until one is
+ * answered.
+ * @param onChange told of each state that it comes to
+ */
+export function createBreaker(onChange: (state: BreakerState) => void): Breaker {
+  const policy = circuitBreaker(isFailure, {
+    halfOpenAfter: probeAfterMs,
+    breaker: new ConsecutiveBreaker(mostFailures),
+  });
+  let probeAt = 0;
+  policy.onBreak(() => {
+    probeAt = Date.now() + probeAfterMs;
+  });
+  policy.onStateChange((state) => onChange(stateNames[state] ?? 'open'));
+
+  return {
+    admit(ask) {
+      // The policy would have the others wait until the one that finds out is back.
+      if (policy.state === CircuitState.HalfOpen) return false;
+      if (policy.state === CircuitState.Open && Date.now() < probeAt) return false;
+      const isProbe = policy.state === CircuitState.Open;
+      const run = async () => {
+        const isWell = await ask();
+        if (isWell !== undefined) return isWell;
+        if (isProbe) return false;
+        // Neither a success nor a failure to the policy.
+        throw new Error('nobody can tell');
+      };
+      policy.execute(run).catch(() => {});
+      return true;
+    },
+  };
+}

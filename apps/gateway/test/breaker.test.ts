@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { listenApp } from '@gatehouse/test-kit';
+import { type BreakerState, createBreaker } from '../src/breaker.ts';
+import { startTestGateway } from './start-gateway.ts';
+
+test('R01 R03 an upstream that fails five times in a row is asked no more, 503 at once, until one request finds it well', async (t) => {
+  let isWell = false;
+  let asked = 0;
+  const upstream = await listenApp((req, res) => {
+    asked += 1;
+    if (isWell) setTimeout(() => res.end('hi'), 50);
+    else req.socket.destroy();
+  });
+  t.after(upstream.close);
+  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
+  const headers = { authorization: await gateway.bearer() };
+  const ask = (path = '/items') => gateway.send(path, { method: 'POST', headers });
+  for (let count = 0; count < 5; count++) assert.equal((await ask()).status, 502);
+  const refused = await ask();
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers['retry-after'], '1');
+  assert.equal(asked, 5);
+  assert.match(await gateway.metrics.registry.metrics(), /breaker_state\{upstream="items"\} 2/);
+
+  assert.equal((await ask('/orders')).status, 502);
+  assert.equal(asked, 6, 'R06 another upstream is another matter');
+
+  await delay(600);
+  assert.equal((await ask()).status, 502, 'the one that finds out');
+  assert.equal((await ask()).status, 503);
+  assert.equal(asked, 7);
+
+  isWell = true;
+  await delay(600);
+  const both = await Promise.all([ask(), ask()]);
+  assert.deepEqual(
+    both.map(({ status }) => status).sort(),
+    [200, 503],
+    'one finds out, and nobody waits for it',
+  );
+  assert.equal((await ask()).status, 200);
+  assert.equal(asked, 9);
+  assert.match(await gateway.metrics.registry.metrics(), /breaker_state\{upstream="items"\} 0/);
+});
+
+test('an upstream that answers is well, whatever its answers are', async (t) => {
+  const gateway = await startTestGateway(t, { answer: (_req, res) => res.writeHead(500).end() });
+  const headers = { authorization: await gateway.bearer() };
+  for (let count = 0; count < 10; count++) {
+    assert.equal((await gateway.send('/items', { headers })).status, 500);
+  }
+});
+
+test('a client that leaves says nothing of the upstream, and does not close the breaker either', async () => {
+  const states: BreakerState[] = [];
+  const breaker = createBreaker((state) => states.push(state));
+  const tell = async (isWell: boolean | undefined) => {
+    assert.ok(breaker.admit(async () => isWell));
+    await delay(1);
+  };
+  for (let count = 0; count < 10; count++) await tell(undefined);
+  for (let count = 0; count < 4; count++) await tell(false);
+  await tell(undefined);
+  assert.deepEqual(states, []);
+  await tell(false);
+  assert.deepEqual(states, ['open']);
+  await delay(600);
+  await tell(undefined);
+  assert.deepEqual(states, ['open', 'half open', 'open']);
+});
