@@ -30,6 +30,13 @@ export interface System extends StartedProcess {
   stop(): Promise<void>;
 }
 
+// Where the certificates are, when run-tls.ts began this run. The system is not told to trust their authority: nothing in it
+// may have to fetch from the public origin.
+const { TLS_DIRECTORY } = process.env;
+const tlsVariables = TLS_DIRECTORY && {
+  TLS_CERT_FILE: join(TLS_DIRECTORY, 'gateway/certificate.pem'),
+  TLS_KEY_FILE: join(TLS_DIRECTORY, 'gateway/key.pem'),
+};
 const root = new URL('../..', import.meta.url).pathname;
 const readyWithinMs = 60_000;
 // A start that fails may fail late, on a slow machine.
@@ -83,7 +90,7 @@ export async function startSystem(
   ports: Ports,
   variables: Record<string, string> = {},
 ): Promise<System> {
-  const started = startProcess({ DATA_DIR: dataDirectory, ...ports, ...variables });
+  const started = startProcess({ DATA_DIR: dataDirectory, ...tlsVariables, ...ports, ...variables });
   const gone = started.exit.then(({ code }) => {
     throw new Error(`npm start ended with ${code} before it was ready:\n${lastLines(started.output())}`);
   });
@@ -130,7 +137,7 @@ async function untilReady(url: string, { output }: StartedProcess): Promise<void
 export function addressesOf(ports: Ports) {
   const at = (port: number) => `http://localhost:${port}`;
   return {
-    BASE_URL: at(ports.PORT),
+    BASE_URL: TLS_DIRECTORY ? at(ports.PORT).replace('http:', 'https:') : at(ports.PORT),
     USERS_URL: at(ports.USERS_PORT),
     ITEMS_URL: at(ports.ITEMS_PORT),
     ORDERS_URL: at(ports.ORDERS_PORT),

@@ -6,6 +6,7 @@ import {
   PostgresUrlSchema,
   ProcessConfigSchema,
   RedisUrlSchema,
+  tlsVariables,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
@@ -21,7 +22,8 @@ export const servicePorts = {
 export const AllInOneConfigSchema = ProcessConfigSchema.extend({
   PORT: PortSchema.default(8080),
   ...servicePorts,
-  /** `http://localhost:PORT` unless a proxy stands in front. */
+  ...tlsVariables,
+  /** `http://localhost:PORT`, or https with a certificate, unless a proxy stands in front. */
   ISSUER: ProcessConfigSchema.shape.ISSUER.optional(),
   LOG_LEVEL: ProcessConfigSchema.shape.LOG_LEVEL.unwrap().default('warn'),
   DATA_DIR: z.string().default('.data'),
@@ -47,7 +49,7 @@ export type ServiceName = 'gateway' | Lowercase<ServicePort extends `${infer Nam
 
 /** Every port that a system of this configuration listens on. */
 export function portsOf(config: AllInOneConfig): number[] {
-  const { PORT, METRICS_PORT } = config;
+  const { PORT, HTTP_REDIRECT_PORT, METRICS_PORT } = config;
   const ports = Object.keys(servicePorts).map((name) => config[name as ServicePort]);
-  return [PORT, ...ports, ...(METRICS_PORT === undefined ? [] : [METRICS_PORT])];
+  return [PORT, ...ports, HTTP_REDIRECT_PORT, METRICS_PORT].filter((port) => port !== undefined);
 }

@@ -21,6 +21,7 @@ import {
   listenMetrics,
   type RunningService,
   startService,
+  tlsFilesOf,
 } from '@gatehouse/service-kit';
 import { users } from '@gatehouse/users';
 import { type AllInOneConfig, portsOf, type ServiceName } from './config.ts';
@@ -34,6 +35,7 @@ export interface RunningSystem extends Closable {
 /** Starts every service in this process, each on a port of its own as if it were on a machine of its own. */
 export async function startSystem(config: AllInOneConfig): Promise<RunningSystem> {
   await using opening = new AsyncDisposableStack();
+  const tls = tlsFilesOf(config);
   await refuseBusyPorts(config);
   const embedded = config.DATABASE_URL ? undefined : await openEmbeddedPostgres(config.DATA_DIR);
   if (embedded) opening.defer(() => embedded.close());
@@ -54,7 +56,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     return service.listener.url;
   };
 
-  const issuer = config.ISSUER ?? `http://localhost:${config.PORT}`;
+  const issuer = config.ISSUER ?? `${tls ? 'https' : 'http'}://localhost:${config.PORT}`;
   const base = { ...config, ISSUER: issuer, METRICS_PORT: undefined };
   const ordersSecret = config.ORDERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
   const usersSecret = config.USERS_CLIENT_SECRET ?? randomBytes(32).toString('base64url');
@@ -99,7 +101,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     const metricsListener = await listenMetrics(registry, { host: config.HOST, port: config.METRICS_PORT });
     opening.defer(() => metricsListener.close());
   }
-  await untilReady(gateway.listener.url);
+  await untilReady(gateway);
   const running = opening.move();
   return {
     issuer,
@@ -113,13 +115,12 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
 const readyTimeoutMs = 10_000;
 
 // Whoever reads "ready" may paste the first command.
-async function untilReady(gateway: string): Promise<void> {
+async function untilReady({ health }: RunningService): Promise<void> {
   for (const giveUpAt = performance.now() + readyTimeoutMs; ; await delay(50)) {
-    const response = await fetch(`${gateway}/health/ready`);
-    const { checks } = (await response.json()) as { checks: Record<string, string> };
-    if (response.ok) return;
-    if (performance.now() < giveUpAt) continue;
+    const checks = await health.check();
     const failing = Object.keys(checks).filter((name) => checks[name] !== 'ok');
+    if (failing.length === 0) return;
+    if (performance.now() < giveUpAt) continue;
     throw new Error(`not ready after ${readyTimeoutMs / 1000} s: ${failing.join(', ')}`);
   }
 }

@@ -7,6 +7,7 @@ import {
   type Health,
   isExplained,
   type Logger,
+  listen,
   type Metrics,
   notFound,
   openGuard,
@@ -15,6 +16,7 @@ import {
   requestContext,
   type SharedParts,
   serve,
+  tlsFilesOf,
 } from '@gatehouse/service-kit';
 import express, { type Express, type RequestHandler } from 'express';
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
@@ -28,6 +30,7 @@ import { createRateLimits, type RateLimits } from './limits.ts';
 import { onlyGet } from './only-get.ts';
 import { createOverload } from './overload.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
+import { redirectTo } from './redirect.ts';
 import { securityHeaders } from './security-headers.ts';
 import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
 
@@ -108,6 +111,7 @@ export async function startGateway(
   shared: Partial<Pick<SharedParts, 'denylist' | 'logger' | 'metrics'>> = {},
 ): Promise<RunningService> {
   await using opening = new AsyncDisposableStack();
+  const tls = tlsFilesOf(config);
   const logger = shared.logger ?? createLogger({ name: 'gateway', level: config.LOG_LEVEL });
   const metrics = shared.metrics ?? createMetrics('gateway');
 
@@ -159,9 +163,19 @@ export async function startGateway(
     guarded(req, res);
   };
 
-  const running = await serve(listener, { config, health, metrics, logger }, opening);
+  const bounds = { most: config.MAX_CONNECTIONS, trusted };
+  if (config.HTTP_REDIRECT_PORT !== undefined) {
+    const address = { host: config.HOST, port: config.HTTP_REDIRECT_PORT };
+    const answer = redirectTo(config.ISSUER);
+    const redirect = await listen(answer, address);
+    opening.defer(() => redirect.close());
+    limitConnections(redirect.server, bounds);
+    // Else node:http itself would ask for the body, which must not come this way.
+    redirect.server.on('checkContinue', answer);
+  }
+  const running = await serve(listener, { config, health, metrics, logger, tls }, opening);
   refuseTunnels(running.listener.server, listener);
-  limitConnections(running.listener.server, { most: config.MAX_CONNECTIONS, trusted });
+  limitConnections(running.listener.server, bounds);
   return running;
 }
 

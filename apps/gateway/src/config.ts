@@ -1,4 +1,4 @@
-import { PortSchema, ProcessConfigSchema, UrlSchema } from '@gatehouse/service-kit';
+import { PortSchema, ProcessConfigSchema, tlsVariables, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { ProxyListSchema } from './client-address.ts';
 import { rateLimitVariables } from './limits.ts';
@@ -38,6 +38,7 @@ export const GatewayConfigSchema = ProcessConfigSchema.extend({
     .default('')
     .transform((list) => list.split(',').filter(Boolean)),
   ...admissionVariables,
+  ...tlsVariables,
   ...allUpstreamsAt(UrlSchema),
 });
 export type GatewayConfig = z.output<typeof GatewayConfigSchema>;

@@ -1,7 +1,9 @@
-import { loadConfig, refineForProduction, runProcess } from '@gatehouse/service-kit';
+import { loadConfig, refineForProduction, refineTls, runProcess } from '@gatehouse/service-kit';
 import { startGateway } from './app.ts';
 import { GatewayConfigSchema } from './config.ts';
 
 runProcess('gateway', (env) =>
-  startGateway(loadConfig(refineForProduction(GatewayConfigSchema.required({ REDIS_URL: true })), env)),
+  startGateway(
+    loadConfig(refineForProduction(refineTls(GatewayConfigSchema.required({ REDIS_URL: true }))), env),
+  ),
 );

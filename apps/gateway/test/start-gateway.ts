@@ -45,6 +45,8 @@ export interface TestGateway {
   ): Promise<Answer>;
   /** Authorization with a valid token of alice. */
   bearer(claims?: Record<string, unknown>): Promise<string>;
+  /** Ends the gateway alone, as a signal does. */
+  stop(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -132,6 +134,7 @@ export async function startTestGateway(
     metrics,
     send: (path, options) => send(port, path, options),
     bearer: async (claims) => `Bearer ${await issuer.sign(claims)}`,
+    stop: () => gateway.close(),
     close,
   };
 }

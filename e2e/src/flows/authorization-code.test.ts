@@ -119,14 +119,16 @@ test('A43 the pages of one browser are no use to another, and signing in gives a
   assert.notEqual(session(), before);
 });
 
-test('A44 session cookies are HttpOnly and SameSite', async () => {
+test('A44 session cookies are HttpOnly and SameSite, and with TLS Secure and of this host alone', async () => {
   const { browser } = await signIn('alice', 'openid');
   const session = browser.cookies.find(({ name }) => name.endsWith('session'));
-  assert.ok(session);
+  const isTls = gateway.startsWith('https:');
+  assert.equal(session?.name, isTls ? '__Host-session' : 'session');
+  assert.ok(!('domain' in session.attributes));
   for (const { name, attributes } of browser.cookies) {
     assert.ok('httponly' in attributes, name);
     assert.match(attributes.samesite ?? '', /^(lax|strict)$/i, name);
-    assert.ok(gateway.startsWith('http:') || 'secure' in attributes, name);
+    assert.equal('secure' in attributes, isTls, name);
   }
 });
 

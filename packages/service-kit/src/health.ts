@@ -4,6 +4,8 @@ import type { Logger } from './log.ts';
 export interface Health {
   /** Answers /health/live and /health/ready. */
   readonly router: Router;
+  /** What each check says now. */
+  check(): Promise<Record<string, 'ok' | 'failing'>>;
   /** From now on /health/ready answers 503, so that balancers stop sending requests. */
   drain(): void;
 }
@@ -21,18 +23,23 @@ export function createHealth(checks: Record<string, () => void | Promise<void>>,
     res.set('Cache-Control', 'no-store').json({ status: 'live' });
   });
   router.get('/health/ready', async (_req, res) => {
-    const results = await Promise.all(
-      Object.entries(checks).map(async ([name, check]) => [name, await outcomeOf(name, check)] as const),
-    );
-    const ready = !draining && results.every(([, outcome]) => outcome === 'ok');
+    const results = await check();
+    const ready = !draining && Object.values(results).every((outcome) => outcome === 'ok');
     res
       .status(ready ? 200 : 503)
       .set('Cache-Control', 'no-store')
       .json({
         status: draining ? 'draining' : ready ? 'ready' : 'unready',
-        checks: Object.fromEntries(results),
+        checks: results,
       });
   });
+
+  async function check() {
+    const results = Object.entries(checks).map(
+      async ([name, run]) => [name, await outcomeOf(name, run)] as const,
+    );
+    return Object.fromEntries(await Promise.all(results));
+  }
 
   async function outcomeOf(name: string, check: () => void | Promise<void>): Promise<'ok' | 'failing'> {
     const { promise: late, reject } = Promise.withResolvers<never>();
@@ -50,6 +57,7 @@ export function createHealth(checks: Record<string, () => void | Promise<void>>,
 
   return {
     router,
+    check,
     drain() {
       draining = true;
     },

@@ -60,4 +60,5 @@ export {
   type SharedParts,
   startService,
 } from './start-service.ts';
+export { refineTls, tlsFilesOf, tlsVariables } from './tls.ts';
 export { exchangeOutcome, failureOf, openRequestSpan, type Span, traceIdOf } from './trace.ts';

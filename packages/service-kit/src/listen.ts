@@ -6,8 +6,11 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Logger } from './log.ts';
 import { Problem, problemBody } from './problem.ts';
+import { followCertificate, readCertificate, type TlsFiles } from './tls.ts';
 
 export interface Listener {
   readonly server: Server;
@@ -19,27 +22,31 @@ export interface Listener {
 
 const drainTimeoutMs = 8_000;
 
+const limits = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 1_000,
+  // Longer than any caller keeps a connection unused, so that none is closed under a request on its way.
+  keepAliveTimeout: 65_000,
+  insecureHTTPParser: false,
+};
+// A drain cannot close a connection before its handshake is over, so this is shorter.
+const handshake = { minVersion: 'TLSv1.2', handshakeTimeout: 5_000 } as const;
+
 /**
  * Serves the app with every limit of node:http set.
  * @param port 0 takes a free one
+ * @param tls the files of the certificate, where it is served by HTTPS
  * @throws Error with one plain line when the address cannot be had
+ * @throws ConfigError when there is something wrong with the certificate
  */
 export async function listen(
   app: RequestListener,
-  { host, port }: { host: string; port: number },
+  { host, port, tls }: { host: string; port: number; tls?: { files: TlsFiles; logger: Logger } | undefined },
 ): Promise<Listener> {
-  const server = createServer(
-    {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      connectionsCheckingInterval: 1_000,
-      // Longer than any caller keeps a connection unused, so that none is closed under a request on its way.
-      keepAliveTimeout: 65_000,
-      insecureHTTPParser: false,
-    },
-    app,
-  );
+  const secure = tls && createTlsServer({ ...limits, ...handshake, ...readCertificate(tls.files) }, app);
+  const server: Server = secure ?? createServer(limits, app);
   server.maxConnections = 10_000;
   server.on('clientError', answerClientError);
   server.listen(port, host);
@@ -50,12 +57,13 @@ export async function listen(
     const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be used (${code})`;
     throw new Error(`port ${port} on ${host} ${reason}`, { cause: error });
   }
+  if (secure && tls) followCertificate(secure, tls.files, tls.logger);
   const address = server.address() as AddressInfo;
   const hostname = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return {
     server,
     port: address.port,
-    url: `http://${hostname}:${address.port}`,
+    url: `${tls ? 'https' : 'http'}://${hostname}:${address.port}`,
     close: () => drain(server),
   };
 }
@@ -81,7 +89,9 @@ const clientErrorStatus: Record<string, number> = {
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   // As node:http does itself: an answer that has begun must not get another one in its middle.
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: ServerResponse };
-  if (error.code === 'ECONNRESET' || !socket.writable || begun?.headersSent) {
+  const isOfParser = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '');
+  // Everything else is of a connection, or of a handshake, that has failed: nobody could read an answer.
+  if (!isOfParser || !socket.writable || begun?.headersSent) {
     socket.destroy();
     return;
   }

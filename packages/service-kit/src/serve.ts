@@ -6,9 +6,11 @@ import { type Listener, listen } from './listen.ts';
 import type { Logger } from './log.ts';
 import { listenMetrics, type Metrics } from './metrics.ts';
 import type { Closable } from './run-process.ts';
+import type { TlsFiles } from './tls.ts';
 
 export interface RunningService extends Closable {
   readonly listener: Listener;
+  readonly health: Health;
   /**
    * Turns readiness off and goes on answering for DRAIN_DELAY_SECONDS, each time with `Connection: close`, so that
    * whoever keeps connections opens the next one elsewhere.
@@ -19,6 +21,7 @@ export interface RunningService extends Closable {
 /**
  * The last step of a start: serves the app, and the metrics where they have a port.
  * @param opened what the app stands on; it is disposed after the last request, and at once if this step fails
+ * @param tls where it is served by HTTPS
  * @returns whose `close` turns readiness off, lets requests finish, then disposes `opened`
  */
 export async function serve(
@@ -28,20 +31,28 @@ export async function serve(
     health,
     metrics,
     logger,
-  }: { config: ProcessConfig; health: Health; metrics: Metrics; logger: Logger },
+    tls: files,
+  }: {
+    config: ProcessConfig;
+    health: Health;
+    metrics: Metrics;
+    logger: Logger;
+    tls?: TlsFiles | undefined;
+  },
   opened: AsyncDisposableStack,
 ): Promise<RunningService> {
   if (metricsPort !== undefined) {
     const metricsListener = await listenMetrics(metrics.registry, { host, port: metricsPort });
     opened.defer(() => metricsListener.close());
   }
-  const listener = await listen(app, { host, port });
+  const listener = await listen(app, { host, port, tls: files && { files, logger } });
   opened.defer(() => listener.close());
   opened.defer(() => health.drain());
   logger.info({ port: listener.port }, 'listening');
   const running = opened.move();
   return {
     listener,
+    health,
     async drain() {
       health.drain();
       listener.server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));

@@ -1,5 +1,6 @@
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { isIP } from 'node:net';
 import { type Form, readForms } from './forms.ts';
 
 /** What the server answered, after the redirects that were followed. */
@@ -179,7 +180,9 @@ function roundTrip(
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(answerWithinMs);
     const { hostname, port } = server;
-    const options = { hostname, port, path, method, headers, signal, agent: false };
+    // Else a forged Host would be the name that the certificate is held against.
+    const servername = isIP(hostname) ? '' : hostname;
+    const options = { hostname, servername, port, path, method, headers, signal, agent: false };
     request(options, async (res) => {
       try {
         const chunks: Buffer[] = [];

@@ -1,0 +1,113 @@
+import { readFileSync, type StatsListener, unwatchFile, watchFile } from 'node:fs';
+import type { Server } from 'node:https';
+import { createSecureContext } from 'node:tls';
+import { z } from 'zod';
+import { ConfigError, PortSchema } from './config.ts';
+import type { Logger } from './log.ts';
+
+/** What a process reads that may serve HTTPS itself. */
+export const tlsVariables = {
+  /** PEM files: the certificate with its chain, and its key. */
+  TLS_CERT_FILE: z.string().optional(),
+  TLS_KEY_FILE: z.string().optional(),
+  /** Where plain HTTP is sent on to the issuer. */
+  HTTP_REDIRECT_PORT: PortSchema.optional(),
+};
+
+/** The paths of a certificate and of its key. */
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+interface TlsConfig {
+  TLS_CERT_FILE?: string | undefined;
+  TLS_KEY_FILE?: string | undefined;
+  HTTP_REDIRECT_PORT?: number | undefined;
+  ISSUER?: string | undefined;
+}
+
+/** Refuses a certificate without its key, and TLS variables that cannot mean what they say. */
+export function refineTls<Schema extends z.ZodObject>(schema: Schema): Schema {
+  const rule = (name: keyof TlsConfig, message: string, isRefused: (config: TlsConfig) => boolean) => {
+    const options = { path: [name], message, when: () => true };
+    return (refined: Schema): Schema =>
+      refined.refine((config) => !isRefused(config as TlsConfig), options) as Schema;
+  };
+  return [
+    rule('TLS_KEY_FILE', 'is required with TLS_CERT_FILE', (c) => !!c.TLS_CERT_FILE && !c.TLS_KEY_FILE),
+    rule('TLS_CERT_FILE', 'is required with TLS_KEY_FILE', (c) => !!c.TLS_KEY_FILE && !c.TLS_CERT_FILE),
+    rule(
+      'HTTP_REDIRECT_PORT',
+      'is of use with TLS_CERT_FILE alone',
+      (c) => c.HTTP_REDIRECT_PORT !== undefined && !c.TLS_CERT_FILE,
+    ),
+    rule(
+      'ISSUER',
+      'must be https with TLS_CERT_FILE',
+      (c) => !!c.TLS_CERT_FILE && String(c.ISSUER ?? 'https:').startsWith('http:'),
+    ),
+  ].reduce((refined, apply) => apply(refined), schema);
+}
+
+/**
+ * The files that a configuration names; undefined where plain HTTP is served.
+ * @throws ConfigError when they are not a certificate and its key
+ */
+export function tlsFilesOf({
+  TLS_CERT_FILE: certificate,
+  TLS_KEY_FILE: key,
+}: TlsConfig): TlsFiles | undefined {
+  if (!certificate || !key) return undefined;
+  const files = { certificate, key };
+  readCertificate(files);
+  return files;
+}
+
+/**
+ * The certificate and the key, as node:tls takes them.
+ * @throws ConfigError when they cannot be read, or are not what they should be
+ */
+export function readCertificate(files: TlsFiles): { cert: string; key: string } {
+  const pair = { cert: read('TLS_CERT_FILE', files.certificate), key: read('TLS_KEY_FILE', files.key) };
+  try {
+    createSecureContext(pair);
+  } catch (error) {
+    // The code alone: a message might quote the file.
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError([`TLS_CERT_FILE: it and TLS_KEY_FILE are not a certificate and its key (${code})`]);
+  }
+  return pair;
+}
+
+function read(variable: keyof TlsConfig, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError([`${variable}: cannot be read (${code})`]);
+  }
+}
+
+const lookAgainMs = 2_000;
+
+/**
+ * Takes over a new certificate when its files change; connections that are open keep theirs. One that is broken is
+ * logged, and the last good one stays.
+ */
+export function followCertificate(server: Server, files: TlsFiles, logger: Logger): void {
+  const reload: StatsListener = () => {
+    try {
+      server.setSecureContext(readCertificate(files));
+      logger.info('the certificate was replaced');
+    } catch (error) {
+      logger.error({ err: error }, 'the new certificate is not used, the last good one stays');
+    }
+  };
+  // Looking, not listening: neither a link that moves nor a volume of Docker Desktop reliably tells of a change.
+  const paths = [files.certificate, files.key];
+  for (const path of paths) watchFile(path, { interval: lookAgainMs, persistent: false }, reload);
+  server.once('close', () => {
+    for (const path of paths) unwatchFile(path, reload);
+  });
+}
