@@ -6,6 +6,7 @@ import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehou
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 import type { Breaker } from './breaker.ts';
+import { headersForUpstream, passOnHeaders } from './passed-headers.ts';
 
 const reasons = {
   DEADLINE: 'the whole exchange took too long',
@@ -69,22 +70,6 @@ export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
     });
   };
 }
-
-// RFC 9110, 7.6.1 and the old Proxy-Connection: these speak of one hop, and undici writes its own.
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-const keptFromUpstream = new Set([...hopByHop, 'host', 'expect']);
-// The request has its id from the gateway already, and noteNextHop() passes on what the client may be told of the checks.
-const keptFromClient = new Set([...hopByHop, 'server', 'server-timing', 'x-powered-by', 'x-request-id']);
 
 const brokenConnection = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
@@ -157,12 +142,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (status < 200) return;
-    const named = namedInConnection(headers.connection);
-    for (const name in headers) {
-      const value = headers[name];
-      if (value !== undefined && !keptFromClient.has(name) && !named?.has(name))
-        this.#res.setHeader(name, value);
-    }
+    passOnHeaders(headers, this.#res);
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#status = status;
     this.#contentLength = Number(headers['content-length'] ?? -1);
@@ -211,7 +191,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { path, method } = this.#request;
     this.#span = openRequestSpan(method, path, this.#target);
     if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
-    this.#request.headers = requestHeaders(this.#req, this.#transport.limits);
+    this.#request.headers = headersForUpstream(this.#req, this.#transport.limits);
     const isAsked = this.#transport.limits.breaker.admit(
       () =>
         new Promise((resolve) => {
@@ -284,24 +264,6 @@ function collect(req: IncomingMessage, body: PassThrough, onCollected: () => voi
   req.on('data', count);
 }
 
-function requestHeaders(req: IncomingMessage, { keepsCookies }: TransportLimits): string[] {
-  const headers: string[] = [];
-  for (const name in req.headers) {
-    if (keptFromUpstream.has(name) || (name === 'cookie' && !keepsCookies)) continue;
-    headers.push(name, req.headers[name] as string);
-  }
-  return headers;
-}
-
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-}
-
-function namedInConnection(connection: string | string[] | undefined): Set<string> | undefined {
-  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined;
-  return new Set(
-    String(connection)
-      .toLowerCase()
-      .split(/\s*,\s*/),
-  );
 }
