@@ -155,6 +155,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     if (this.#res.write(chunk)) return;
+    // How long the rest takes is the client's doing.
+    this.#tell?.(true);
     controller.pause();
     this.#res.once('drain', () => controller.resume());
   }

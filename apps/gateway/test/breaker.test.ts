@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listenApp } from '@gatehouse/test-kit';
 import { type BreakerState, createBreaker } from '../src/breaker.ts';
-import { startTestGateway } from './start-gateway.ts';
+import { publicHost, startTestGateway } from './start-gateway.ts';
 
 test('R01 R03 an upstream that fails five times in a row is asked no more, 503 at once, until one request finds it well', async (t) => {
   let isWell = false;
@@ -51,6 +53,35 @@ test('an upstream that answers is well, whatever its answers are', async (t) => 
   for (let count = 0; count < 10; count++) {
     assert.equal((await gateway.send('/items', { headers })).status, 500);
   }
+});
+
+test('the one that finds out may read as slowly as it likes: the others are served meanwhile', async (t) => {
+  let asked = 0;
+  const upstream = await listenApp((req, res) => {
+    asked += 1;
+    if (asked <= 5) req.socket.destroy();
+    else res.end(asked === 6 ? Buffer.alloc(32 * 1024 * 1024) : 'hi');
+  });
+  t.after(upstream.close);
+  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
+  const headers = { authorization: await gateway.bearer() };
+  const ask = () => gateway.send('/items', { method: 'POST', headers });
+  for (let count = 0; count < 5; count++) assert.equal((await ask()).status, 502);
+  await delay(600);
+  const slow = request(`${gateway.url}/items`, {
+    method: 'POST',
+    agent: false,
+    headers: { host: publicHost, ...headers },
+  });
+  slow.on('error', () => {}).end();
+  await once(slow, 'response');
+  let status = 503;
+  for (let count = 0; count < 50 && status === 503; count++) {
+    await delay(20);
+    ({ status } = await ask());
+  }
+  slow.destroy();
+  assert.equal(status, 200);
 });
 
 test('a client that leaves says nothing of the upstream, and does not close the breaker either', async () => {
