@@ -5,8 +5,11 @@ import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { createBreaker } from './breaker.ts';
 import { createSpreadingLookup } from './replicas.ts';
+import { createRetryBudget } from './retry-budget.ts';
 import { undiciTransport } from './undici-transport.ts';
 import type { UpstreamTraits } from './upstreams.ts';
+
+const mostConnections = 128;
 
 export interface UpstreamProxy {
   readonly handler: RequestHandler;
@@ -36,7 +39,7 @@ export function createUpstreamProxy(
     if (state === 'closed') logger.info({ upstream: name }, 'upstream answers again');
   });
   const pool = new Pool(url, {
-    connections: 128,
+    connections: mostConnections,
     connect: { timeout: 1_000, lookup: createSpreadingLookup() },
     // So that replicas which are new get their share.
     clientTtl: 10_000,
@@ -56,6 +59,8 @@ export function createUpstreamProxy(
       undiciTransport(pool, {
         keepsCookies,
         breaker,
+        // An upstream that restarts breaks all of its connections at once.
+        retries: createRetryBudget(mostConnections),
         totalTimeoutMs: 60_000,
         waitTimeoutMs: silenceTimeoutMs,
         capacity: { collecting: 1_000, inFlight: 1_000 },

@@ -7,6 +7,7 @@ import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 import type { Breaker } from './breaker.ts';
 import { headersForUpstream, passOnHeaders } from './passed-headers.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 const reasons = {
   DEADLINE: 'the whole exchange took too long',
@@ -30,6 +31,7 @@ type Places = Record<'collecting' | 'inFlight', number>;
 export interface TransportLimits {
   keepsCookies: boolean;
   breaker: Breaker;
+  retries: RetryBudget;
   /** From the request to the last byte of the answer, waiting for a connection included, in milliseconds. */
   totalTimeoutMs: number;
   /** How long a request may wait for a connection, in milliseconds. */
@@ -163,6 +165,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#settle(undefined, true);
+    this.#transport.limits.retries.earn();
     // A short answer that came in one piece leaves in one piece: as text, node:http joins it with the head.
     if (this.#wholeBody === undefined) this.#res.end();
     else this.#res.end(this.#wholeBody, 'latin1');
@@ -185,7 +188,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #mayRetry(error: Error & { code?: string }): boolean {
     const { method, body } = this.#request;
     const isSafe = (method === 'GET' || method === 'HEAD') && body === null && !this.#res.headersSent;
-    return isSafe && !this.#retried && brokenConnection.has(error.code ?? '');
+    if (!isSafe || this.#retried || !brokenConnection.has(error.code ?? '')) return false;
+    return this.#transport.limits.retries.spend();
   }
 
   #send(): void {

@@ -6,6 +6,7 @@ import { listenApp } from '@gatehouse/test-kit';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { createBreaker } from '../src/breaker.ts';
+import { createRetryBudget } from '../src/retry-budget.ts';
 import { undiciTransport } from '../src/undici-transport.ts';
 import { openSocket, until } from './start-gateway.ts';
 
@@ -19,6 +20,7 @@ async function startProxy(
     waitTimeoutMs = 60_000,
     inFlight = 1_000,
     collecting = 1_000,
+    savedRetries = 1,
     before = (_res, next) => next(),
   }: {
     target?: string;
@@ -26,6 +28,7 @@ async function startProxy(
     waitTimeoutMs?: number;
     inFlight?: number;
     collecting?: number;
+    savedRetries?: number;
     before?: (res: ServerResponse, next: () => void) => void;
   } = {},
 ) {
@@ -39,6 +42,7 @@ async function startProxy(
       undiciTransport(pool, {
         keepsCookies: false,
         breaker: createBreaker(() => {}),
+        retries: createRetryBudget(savedRetries),
         totalTimeoutMs,
         waitTimeoutMs,
         capacity: { collecting, inFlight },
@@ -122,6 +126,32 @@ test('one request too many fails at once, and a place is free again when an answ
   await until(() => waiting.length === 2, 1_000);
   waiting[1]?.();
   assert.equal(await last, 'done');
+});
+
+test('R06 a slow upstream takes no place of another', async (t) => {
+  const waiting: ServerResponse[] = [];
+  const slow = await startProxy(t, (_req, res) => void waiting.push(res), { inFlight: 1 });
+  const other = await startProxy(t, (_req, res) => res.end('done'), { inFlight: 1 });
+  const first = slow.ask();
+  await until(() => waiting.length === 1, 1_000);
+  assert.equal(await slow.ask(), 'OVERLOADED');
+  assert.equal(await other.ask(), 'done');
+  waiting[0]?.end('late');
+  assert.equal(await first, 'late');
+});
+
+test('R09 where every second request breaks, one retry is made for ten answers, and those that were saved', async (t) => {
+  let asked = 0;
+  const answer: RequestListener = (req, res) => {
+    if (asked++ % 2 === 0) req.socket.destroy();
+    else res.end('done');
+  };
+  const proxy = await startProxy(t, answer, { savedRetries: 2 });
+  let answered = 0;
+  for (let count = 0; count < 100; count++) if ((await proxy.ask()) === 'done') answered++;
+  const retries = asked - 100;
+  assert.ok(retries > 2, 'answers pay for more');
+  assert.ok(retries <= 2 + answered / 10, `${retries} retries, ${answered} answers`);
 });
 
 test('who left while the token was verified takes no place: after many of them there is still room', async (t) => {

@@ -242,16 +242,10 @@ export const groups: { letter: string; title: string; checks: Check[] }[] = [
       { asks: 'A backend is frozen.' },
       { asks: 'A backend dies in the middle of an answer.' },
       { asks: 'A client leaves.' },
-      {
-        asks: 'One slow backend does not slow the others.',
-        reason: 'not tested here: a drill with figures, [drills.md](drills.md)',
-      },
+      { asks: 'One slow backend does not slow the others.' },
       { asks: 'A backend answers malformed HTTP.' },
       { asks: 'A kept connection closes as it is used again.' },
-      {
-        asks: 'Delay and loss on the way to a backend.',
-        reason: 'not tested here: no network faults are made',
-      },
+      { asks: 'Delay and loss on the way to a backend.' },
       { asks: 'The key set is away, keys are known.' },
       { asks: 'The key set is away at the start.' },
       { asks: 'The key set is slow, large or wrong.' },
