@@ -1,5 +1,13 @@
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { gaugeIn, type Logger, type Metrics, Problem, requestIdOf, traceIdOf } from '@gatehouse/service-kit';
+import {
+  gaugeIn,
+  histogramIn,
+  type Logger,
+  type Metrics,
+  Problem,
+  requestIdOf,
+  traceIdOf,
+} from '@gatehouse/service-kit';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
@@ -38,6 +46,11 @@ export function createUpstreamProxy(
     if (state === 'open') logger.warn({ upstream: name }, 'upstream is given up for now');
     if (state === 'closed') logger.info({ upstream: name }, 'upstream answers again');
   });
+  const latency = histogramIn(metrics.registry, {
+    name: 'upstream_duration_seconds',
+    help: 'Time from the request to an upstream to the beginning of its answer',
+    labelNames: ['upstream'],
+  }).labels({ upstream: name });
   const pool = new Pool(url, {
     connections: mostConnections,
     connect: { timeout: 1_000, lookup: createSpreadingLookup() },
@@ -61,6 +74,10 @@ export function createUpstreamProxy(
         breaker,
         // An upstream that restarts breaks all of its connections at once.
         retries: createRetryBudget(mostConnections),
+        onAnswer: (res, milliseconds) => {
+          latency.observe(milliseconds / 1_000);
+          (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
+        },
         totalTimeoutMs: 60_000,
         waitTimeoutMs: silenceTimeoutMs,
         capacity: { collecting: 1_000, inFlight: 1_000 },

@@ -32,6 +32,8 @@ export interface TransportLimits {
   keepsCookies: boolean;
   breaker: Breaker;
   retries: RetryBudget;
+  /** Told how long an upstream took to begin its answer, the wait for a connection included. */
+  onAnswer: (res: ServerResponse, milliseconds: number) => void;
   /** From the request to the last byte of the answer, waiting for a connection included, in milliseconds. */
   totalTimeoutMs: number;
   /** How long a request may wait for a connection, in milliseconds. */
@@ -86,6 +88,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #deadline: NodeJS.Timeout;
   #span: Span | undefined;
   #status: number | undefined;
+  #askedAt = 0;
   #place: keyof Places | undefined;
   #waiting: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
@@ -147,6 +150,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     passOnHeaders(headers, this.#res);
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#status = status;
+    this.#transport.limits.onAnswer(this.#res, performance.now() - this.#askedAt);
     this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }
@@ -197,6 +201,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { path, method } = this.#request;
     this.#span = openRequestSpan(method, path, this.#target);
     if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
+    this.#askedAt = performance.now();
     this.#request.headers = headersForUpstream(this.#req, this.#transport.limits);
     const isAsked = this.#transport.limits.breaker.admit(
       () =>

@@ -43,6 +43,7 @@ async function startProxy(
         keepsCookies: false,
         breaker: createBreaker(() => {}),
         retries: createRetryBudget(savedRetries),
+        onAnswer: () => {},
         totalTimeoutMs,
         waitTimeoutMs,
         capacity: { collecting, inFlight },

@@ -34,6 +34,8 @@ export interface AuthenticateOptions {
   resourceMetadataUrl?: string;
   /** Told once per request; for metrics. */
   onVerdict?: (verdict: Verdict) => void;
+  /** Told whether a token was remembered, once per request that has one; for metrics. */
+  onLookup?: (isKnown: boolean) => void;
 }
 
 const keysMissing = 'The keys to verify tokens with are not available';
@@ -59,6 +61,7 @@ export function createAuthenticate({
   cacheSize = 5000,
   resourceMetadataUrl,
   onVerdict = () => {},
+  onLookup = () => {},
 }: AuthenticateOptions): RequestHandler {
   const remembered = createTokenCache<Verified>(cacheSize);
   const pending = new Map<string, Promise<Verified>>();
@@ -70,6 +73,7 @@ export function createAuthenticate({
       const header = authorizationOf(req);
       useCurrentKeys();
       const known = remembered.get(header);
+      onLookup(known !== undefined);
       if (!known || known.scheme === 'DPoP') {
         admitLater(known, header, req).then(
           () => next(),

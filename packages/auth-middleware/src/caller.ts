@@ -35,6 +35,11 @@ export function callerOf(req: IncomingMessage): Caller {
   return caller;
 }
 
+/** The caller of a request, undefined where it did not get past createAuthenticate(): for logs. */
+export function knownCallerOf(req: IncomingMessage): Caller | undefined {
+  return (req as Identified)[callerKey];
+}
+
 /** Lets callerOf() answer `caller` for this request: for createAuthenticate() alone. */
 export function setCaller(req: IncomingMessage, caller: Caller): void {
   (req as Identified)[callerKey] = caller;

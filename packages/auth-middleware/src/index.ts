@@ -1,6 +1,6 @@
 export { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth-error.ts';
 export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
-export { type Caller, callerOf } from './caller.ts';
+export { type Caller, callerOf, knownCallerOf } from './caller.ts';
 export { explain, noteCheck, noteNextHop } from './explain.ts';
 export { createKeySet, type KeySet, type KeySetOptions, type PublicKey } from './key-set.ts';
 export {

@@ -8,7 +8,7 @@ import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denyl
 import type { RequestHandler } from 'express';
 import { requireSetting } from './config.ts';
 import type { Logger } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import { type Metrics, readIn } from './metrics.ts';
 
 export interface Guard {
   readonly authenticate: RequestHandler;
@@ -51,6 +51,8 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
     ? createRedisProofIds({ url: config.REDIS_URL, verifier: name })
     : createMemoryProofIds();
   opened.defer(() => proofIds.close());
+  const lookups = { hit: 0, miss: 0 };
+  tellAtScrape(metrics, denylist, lookups);
   const authenticate = createAuthenticate({
     issuer: config.ISSUER,
     audiences,
@@ -59,8 +61,49 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
     // The issuer is the public origin of the APIs too.
     dpop: { origin: new URL(config.ISSUER).origin, proofIds },
     onVerdict: metrics.countVerdict,
+    onLookup: (isKnown) => {
+      lookups[isKnown ? 'hit' : 'miss'] += 1;
+    },
     ...(resourceMetadataUrl !== undefined && { resourceMetadataUrl }),
   });
   // Public routes outlive Redis: a denylist that was complete once and is old now refuses tokens, not probes.
   return { authenticate, checks: { keys: () => keySet.load(), denylist: () => denylist.ready() } };
+}
+
+function tellAtScrape(
+  { service, registry }: Metrics,
+  denylist: DenylistReader,
+  lookups: Record<'hit' | 'miss', number>,
+): void {
+  const labels = { service };
+  readIn(
+    registry,
+    {
+      type: 'gauge',
+      name: 'denylist_age_seconds',
+      help: 'How old the local copy of the denylist is; infinite until it was complete',
+      labelNames: ['service'],
+    },
+    () => [{ labels, value: denylist.status().ageMs / 1_000 }],
+  );
+  readIn(
+    registry,
+    {
+      type: 'gauge',
+      name: 'denylist_entries',
+      help: 'Revocations in the local copy of the denylist',
+      labelNames: ['service'],
+    },
+    () => [{ labels, value: denylist.status().entries }],
+  );
+  readIn(
+    registry,
+    {
+      type: 'counter',
+      name: 'token_cache_lookups_total',
+      help: 'Tokens looked for among those verified before, and whether they were there',
+      labelNames: ['service', 'result'],
+    },
+    () => Object.entries(lookups).map(([result, value]) => ({ labels: { service, result }, value })),
+  );
 }

@@ -31,7 +31,7 @@ export { type Guard, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
-export { counterIn, createMetrics, gaugeIn, listenMetrics, type Metrics } from './metrics.ts';
+export { counterIn, createMetrics, gaugeIn, histogramIn, listenMetrics, type Metrics } from './metrics.ts';
 export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
 export { createPageSchema, type PageQuery, PageQuerySchema, selectPage } from './page.ts';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { knownCallerOf } from '@gatehouse/auth-middleware';
 import type { Request, RequestHandler } from 'express';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -10,7 +11,7 @@ const wellFormedId = /^[\w-]{8,64}$/;
 /**
  * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters) and a trace,
  * writes one log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
- * The route is `res.locals.route` where an app without routes of its own sets it.
+ * The route is `res.locals.route` where an app without routes of its own sets it, and `res.locals.upstreamMs` is logged.
  * @param addressOf tells where a request comes from, for the log, in a process that can know
  */
 export function requestContext({
@@ -38,9 +39,21 @@ export function requestContext({
       const status = res.writableFinished ? res.statusCode : 499;
       const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
-      const address = addressOf?.(req);
+      const caller = knownCallerOf(req);
       accessLog.info(
-        { requestId, traceId, address, method: req.method, path, route, status, durationMs },
+        {
+          requestId,
+          traceId,
+          address: addressOf?.(req),
+          caller: caller?.subject,
+          client: caller?.clientId,
+          method: req.method,
+          path,
+          route,
+          status,
+          durationMs,
+          upstreamMs: res.locals.upstreamMs,
+        },
         'request',
       );
       span?.end(serverOutcome(req.method, route, status));
