@@ -63,3 +63,46 @@ test('metrics tell verdicts, what was remembered, the denylist, and how long eac
   await gateway.denylist.close();
   assert.ok((await shown()).includes('denylist_age_seconds{service="gateway"} +Inf'));
 });
+
+const observability = new URL('../../../infra/observability/', import.meta.url);
+
+function dashboardQueries(): string[] {
+  const text = readFileSync(new URL('grafana/dashboard.json', observability), 'utf8');
+  const { panels } = JSON.parse(text) as { panels: { targets: { expr: string }[] }[] };
+  return panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+}
+
+function alertQueries(): string[] {
+  const text = readFileSync(new URL('prometheus/rules.yml', observability), 'utf8');
+  const queries = [...text.matchAll(/^ +expr: (.+)$/gm)].map(([, query]) => query as string);
+  assert.equal(queries.length, text.match(/- alert:/g)?.length, 'a query in one line for each alert');
+  return queries;
+}
+
+/** Every name in a query that is not that of a function, an operator or a label. */
+function metricsIn(query: string): string[] {
+  const bare = query
+    .replaceAll(/"[^"]*"/g, '')
+    .replaceAll(/\{[^}]*\}|\[[^\]]*\]/g, '')
+    .replaceAll(/\b(?:by|without|on|ignoring)\s*\([^)]*\)/g, '');
+  const names = [...bare.matchAll(/\b[a-z_:][\w:]*\b(?!\s*\()/gi)].map(([name]) => name);
+  return names.filter((name) => !['and', 'or', 'unless', 'bool'].includes(name));
+}
+
+test('every metric that the dashboard or an alert asks for is served by a gateway', async (t) => {
+  const { port, close } = await listenApp(() => {});
+  await close();
+  const gateway = await startTestGateway(t, { env: { METRICS_PORT: String(port) } });
+  await gateway.send('/orders', { headers: { authorization: await gateway.bearer() } });
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const served = new Set(['up']);
+  for (const [, name, type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+    for (const end of type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']) served.add(name + end);
+  }
+  const asked = new Set([...dashboardQueries(), ...alertQueries()].flatMap(metricsIn));
+  assert.ok(asked.size > 10);
+  assert.deepEqual(
+    [...asked].filter((name) => !served.has(name)),
+    [],
+  );
+});
