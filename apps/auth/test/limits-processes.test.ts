@@ -8,6 +8,7 @@ import { createCounts } from '../src/limits/counts.ts';
 import { basic, firstParty, reporting, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 const [here, elsewhere] = ['198.51.100.1', '198.51.100.2'];
+const aloneLine = 'limits are counted by this process alone';
 const right = 'alice-demo-pass';
 
 function signIn(auth: TestAuth, password: string, address = here) {
@@ -19,10 +20,10 @@ function signIn(auth: TestAuth, password: string, address = here) {
   });
 }
 
-function asClient(auth: TestAuth, secret: string) {
+function asClient(auth: TestAuth, secret: string, address = here) {
   return auth.send('/token', {
     method: 'POST',
-    headers: { 'x-forwarded-for': here, authorization: basic({ ...reporting, secret }) },
+    headers: { 'x-forwarded-for': address, authorization: basic({ ...reporting, secret }) },
     body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'items:read' }),
   });
 }
@@ -50,28 +51,55 @@ suite('limits of several processes', needed, () => {
   });
   const server = (round: number) => servers[round % 2] as TestAuth;
 
-  test('A47 ten wrong passwords are ten, whichever process they reach, and a right one forgives them in all', async () => {
-    for (let turn = 0; turn < 2; turn += 1) {
-      assert.deepEqual(await statuses(9, (round) => signIn(server(round), 'wrong')), Array(9).fill(400));
-      assert.equal((await signIn(server(turn), right)).status, 200);
+  let addresses = 0;
+  /** Does it from new addresses, and again where Redis was too late for a process, which then counts alone. */
+  async function whileShared(work: (here: string, elsewhere: string) => Promise<void>): Promise<void> {
+    const timesAlone = () =>
+      servers.flatMap(({ log }) => log).filter((line) => line.includes(aloneLine)).length;
+    for (let turn = 1; ; turn += 1) {
+      const before = timesAlone();
+      addresses += 2;
+      try {
+        return await work(`198.51.100.${addresses}`, `198.51.100.${addresses + 1}`);
+      } catch (error) {
+        if (turn === 5 || timesAlone() === before) throw error;
+        await delay(2000);
+      }
     }
-    assert.deepEqual(await statuses(10, (round) => signIn(server(round), 'wrong')), Array(10).fill(400));
-    assert.deepEqual(await statuses(4, (round) => signIn(server(round), right)), Array(4).fill(429));
-    assert.equal((await signIn(server(0), right, elsewhere)).status, 200);
+  }
+
+  test('A47 ten wrong passwords are ten, whichever process they reach, and a right one forgives them in all', async () => {
+    await whileShared(async (here, elsewhere) => {
+      const guesses = (count: number) => statuses(count, (round) => signIn(server(round), 'wrong', here));
+      for (let turn = 0; turn < 2; turn += 1) {
+        assert.deepEqual(await guesses(9), Array(9).fill(400));
+        assert.equal((await signIn(server(turn), right, here)).status, 200);
+      }
+      assert.deepEqual(await guesses(10), Array(10).fill(400));
+      assert.deepEqual(await statuses(4, (round) => signIn(server(round), right, here)), Array(4).fill(429));
+      assert.equal((await signIn(server(0), right, elsewhere)).status, 200);
+    });
   });
 
   test('A47 of forty guesses at once at two processes ten are looked at', async () => {
-    const address = '198.51.100.3';
-    const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, round) => signIn(server(round), 'wrong', address)),
-    );
-    assert.equal(answers.filter(({ status }) => status === 400).length, 10);
+    await whileShared(async (here) => {
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, (_, round) => signIn(server(round), 'wrong', here)),
+      );
+      assert.equal(answers.filter(({ status }) => status === 400).length, 10);
+    });
   });
 
   test('A21 twenty wrong secrets are twenty, whichever process they reach', async () => {
-    assert.deepEqual(await statuses(20, (round) => asClient(server(round), 'wrong')), Array(20).fill(401));
-    assert.deepEqual(await statuses(2, (round) => asClient(server(round), 'wrong')), [429, 429]);
-    assert.deepEqual(await statuses(2, (round) => asClient(server(round), reporting.secret)), [429, 429]);
+    await whileShared(async (here) => {
+      const guesses = (count: number) => statuses(count, (round) => asClient(server(round), 'wrong', here));
+      assert.deepEqual(await guesses(20), Array(20).fill(401));
+      assert.deepEqual(await guesses(2), [429, 429]);
+      assert.deepEqual(
+        await statuses(2, (round) => asClient(server(round), reporting.secret, here)),
+        [429, 429],
+      );
+    });
   });
 
   test('what stands in Redis has an end, and names neither accounts nor addresses', async () => {
@@ -134,10 +162,7 @@ suite('limits while Redis is away', realServer('redis', { own: true }), () => {
       assert.equal((await asClient(auth, reporting.secret)).status, 200);
       assert.deepEqual(await statuses(11, () => signIn(auth, 'wrong')), [...Array(10).fill(400), 429]);
       // One line for each change, however many requests there were.
-      assert.equal(
-        auth.log.filter((line) => line.includes('limits are counted by this process alone')).length,
-        1,
-      );
+      assert.equal(auth.log.filter((line) => line.includes(aloneLine)).length, 1);
     });
   }
 

@@ -46,7 +46,8 @@ const patiently = async (
     const answer = await send();
     if (isOver(answer) || tries === 50) return answer;
     assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/);
-    await delay(100);
+    // Not all at once again, which a slow machine would never get through.
+    await delay(Math.random() * 1000);
   }
 };
 const order = async (as: Claims, ...lines: Line[]) => {
