@@ -27,7 +27,7 @@ import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import type { RegisteredClient } from './clients/clients.ts';
 import { clientsOf } from './clients/configured-clients.ts';
 import type { AuthConfig } from './config.ts';
-import { demoLogins } from './demo.ts';
+import { demoExchangePolicies, demoLogins } from './demo.ts';
 import { createFederationSignIn } from './federation/federation-routes.ts';
 import { type FederationSettings, federationSettings } from './federation/federation-settings.ts';
 import { type ExchangePolicy, exchangePolicies } from './grants/token-exchange.ts';
@@ -108,7 +108,9 @@ export type AuthShared = Partial<Omit<SharedParts, 'denylist'> & { denylist: Den
 export async function startAuth(
   config: AuthConfig,
   shared: AuthShared = {},
-  policy = { exchangePolicies },
+  policy = {
+    exchangePolicies: config.DEMO ? [...exchangePolicies, ...demoExchangePolicies] : exchangePolicies,
+  },
 ): Promise<RunningService> {
   const federation = federationSettings(config);
   const clients = clientsOf(config);

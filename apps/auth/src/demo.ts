@@ -6,7 +6,9 @@ import {
   deviceGrant,
   publicClient,
   type RegisteredClient,
+  tokenExchange,
 } from './clients/clients.ts';
+import type { ExchangePolicy } from './grants/token-exchange.ts';
 import { apiScopes } from './protocol/scopes.ts';
 
 const passwords: Record<keyof typeof demoAccounts, string> = {
@@ -103,5 +105,23 @@ export function demoClients({ issuer, allowPasswordGrant }: { issuer: string; al
       grant_types: ['client_credentials'],
       allowed_scopes: 'items:read',
     }),
+    confidentialClient('demo-partner-secret', {
+      ...withoutSignIn,
+      client_id: 'demo-partner',
+      client_name: 'Demo partner',
+      grant_types: ['client_credentials', tokenExchange],
+      allowed_scopes: 'items:read',
+      access_token_seconds: 2,
+    }),
   ] satisfies RegisteredClient[];
 }
+
+/** What the clients of the demo may exchange. */
+export const demoExchangePolicies: readonly ExchangePolicy[] = [
+  {
+    client: 'demo-partner',
+    audience: 'urn:gatehouse:items',
+    needs: ['items:read'],
+    allows: ['items:read'],
+  },
+];

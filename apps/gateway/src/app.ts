@@ -24,6 +24,7 @@ import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
 import { limitConnections } from './connections.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
+import { createExplorerRouter } from './explorer-router.ts';
 import { hygiene, refuseTunnels } from './hygiene.ts';
 import { limitBody } from './limit-body.ts';
 import { createRateLimits, type RateLimits } from './limits.ts';
@@ -70,6 +71,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   }
   app.use(deps.health.router);
   app.use(createDocsRouter(deps.document));
+  app.use(createExplorerRouter());
   app.route(protectedResourcePath).get(protectedResource(deps.issuer)).all(onlyGet);
   app.use(notFound);
   app.use(problemHandler(deps.logger));

@@ -7,10 +7,12 @@ export interface RegisteredClient extends ClientMetadata {
   allowed_scopes: string;
   /** The audience whose tokens it may introspect as the resource server they are meant for. */
   resource_audience?: string;
+  /** How long its access tokens live, where that is shorter than for others. */
+  access_token_seconds?: number;
 }
 
 /** The metadata that oidc-provider does not know by itself. */
-export const ownClientMetadata = ['allowed_scopes', 'resource_audience'] as const;
+export const ownClientMetadata = ['allowed_scopes', 'resource_audience', 'access_token_seconds'] as const;
 
 export const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';

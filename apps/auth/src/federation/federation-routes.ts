@@ -3,6 +3,7 @@ import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
 import { type Account, momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import { finishSignIn } from '../interaction/finish-sign-in.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { accountOfIdentity } from './federated-accounts.ts';
@@ -111,9 +112,8 @@ export function federationRoutes(deps: FederationRoutesDependencies): Router {
       await audit.record({ ...signIn, outcome: 'success', detail }, req);
       const now = Math.floor(Date.now() / 1000);
       const ts = Math.min(identity.authenticatedAt ?? now, now);
-      await deps
-        .provider()
-        .interactionFinished(req, res, { login: { accountId, ts, since: momentOfSignIn(account) } });
+      const login = { accountId, ts, since: momentOfSignIn(account) };
+      await finishSignIn(deps.provider(), interaction, login, { req, res });
     });
   });
 

@@ -12,6 +12,7 @@ import { formField } from '../pages/form-field.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
 import { pageForError, sendPage } from '../pages/page-for-error.ts';
+import { finishSignIn, selectAccount } from './finish-sign-in.ts';
 import type { RememberedGrants } from './remembered-grants.ts';
 
 interface InteractionDependencies {
@@ -29,6 +30,9 @@ interface InteractionDependencies {
   /** Signing in elsewhere, when it is configured. */
   signInElsewhere?: FederationSignIn | undefined;
 }
+
+/** The steps that ask who is there. */
+const signingInPrompts = ['login', selectAccount];
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
@@ -56,7 +60,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '16kb' }));
 
   router.post('/:uid', async (req, res) => {
-    const interaction = await submittedInteraction(req, res, 'login');
+    const interaction = await submittedInteraction(req, res, signingInPrompts);
     const username = formField(req, 'username');
     const password = formField(req, 'password');
     let account: Account | undefined;
@@ -81,13 +85,18 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     logger.info({ requestId, clientId, accountId: account.id }, 'signed in');
     await audit.record({ ...signIn, outcome: 'success', accountId: account.id }, req);
     const ts = Math.floor(Date.now() / 1000);
-    await deps.provider().interactionFinished(req, res, {
-      login: { accountId: account.id, amr: ['pwd'], ts, since: momentOfSignIn(account) },
-    });
+    const login = { accountId: account.id, amr: ['pwd'], ts, since: momentOfSignIn(account) };
+    await finishSignIn(deps.provider(), interaction, login, { req, res });
+  });
+
+  router.post('/:uid/continue', async (req, res) => {
+    const interaction = await submittedInteraction(req, res, [selectAccount]);
+    await signedInAccount(interaction);
+    await deps.provider().interactionFinished(req, res, { [selectAccount]: {} });
   });
 
   router.post('/:uid/confirm', async (req, res) => {
-    const interaction = await submittedInteraction(req, res, 'consent');
+    const interaction = await submittedInteraction(req, res, ['consent']);
     const account = await signedInAccount(interaction);
     const clientId = clientOf(interaction);
     const consent = { event: 'consent', accountId: account.id, clientId } as const;
@@ -117,29 +126,37 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   });
 
   if (signInElsewhere) {
-    const signingIn = (req: Request, res: Response) => interactionOf(req, res, 'login');
+    const signingIn = (req: Request, res: Response) => interactionOf(req, res, signingInPrompts);
     router.use(federationRoutes({ ...deps, ...signInElsewhere, signingIn, sendLogin }));
   }
 
   router.all('/:uid', refuseMethod('GET, HEAD, POST'));
-  router.all(['/:uid/confirm', '/:uid/abort'], refuseMethod('POST'));
+  router.all(['/:uid/confirm', '/:uid/continue', '/:uid/abort'], refuseMethod('POST'));
 
   router.use(pageForError(logger));
 
   return Router({ caseSensitive: true }).use('/interaction', router);
 
   // The library knows the browser by its cookie; the address must name the same interaction.
-  async function interactionOf(req: Request, res: Response, prompt?: string): Promise<Interaction> {
+  async function interactionOf(
+    req: Request,
+    res: Response,
+    prompts?: readonly string[],
+  ): Promise<Interaction> {
     const interaction = await deps.provider().interactionDetails(req, res);
     if (interaction.uid !== req.params.uid) throw new errors.SessionNotFound('another interaction');
-    requirePrompt(interaction, prompt);
+    requirePrompt(interaction, prompts);
     return interaction;
   }
 
-  async function submittedInteraction(req: Request, res: Response, prompt?: string): Promise<Interaction> {
+  async function submittedInteraction(
+    req: Request,
+    res: Response,
+    prompts?: readonly string[],
+  ): Promise<Interaction> {
     const interaction = await interactionOf(req, res);
     requireCsrfToken(csrfSecret, interaction.uid, req);
-    requirePrompt(interaction, prompt);
+    requirePrompt(interaction, prompts);
     return interaction;
   }
 
@@ -178,7 +195,9 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     const elsewhere =
       name === undefined ? undefined : { name, href: federationLink(csrfSecret, interaction.uid) };
     const registration = deps.allowRegistration ? registerHref(interaction.uid) : undefined;
-    const page = loginPage({ ...(await formView(interaction)), ...view, elsewhere, registration });
+    const isChoice = interaction.prompt.name === selectAccount && interaction.session !== undefined;
+    const signedIn = isChoice ? await signedInAccount(interaction) : undefined;
+    const page = loginPage({ ...(await formView(interaction)), ...view, elsewhere, registration, signedIn });
     sendPage(res, status ?? (view.refused ? 401 : 200), page, interaction.params.redirect_uri);
   }
 
@@ -207,8 +226,8 @@ export function interactionRouter(deps: InteractionDependencies): Router {
   }
 }
 
-function requirePrompt({ prompt: { name } }: Interaction, prompt: string | undefined): void {
-  if (prompt !== undefined && name !== prompt) throw new errors.SessionNotFound('another step');
+function requirePrompt({ prompt: { name } }: Interaction, prompts: readonly string[] | undefined): void {
+  if (prompts !== undefined && !prompts.includes(name)) throw new errors.SessionNotFound('another step');
 }
 
 function refuseMethod(allowed: string): RequestHandler {

@@ -17,6 +17,7 @@ import { ownClientMetadata, type RegisteredClient, tokenExchange } from '../clie
 import { scopesInOwnName } from '../grants/client-credentials.ts';
 import { deviceFlow } from '../grants/device-grant.ts';
 import { actorOf } from '../grants/token-exchange.ts';
+import { selectAccount } from '../interaction/finish-sign-in.ts';
 import type { RememberedGrants } from '../interaction/remembered-grants.ts';
 import { SigningKey } from '../keys/signing-key.ts';
 import { renderError } from '../pages/error.ts';
@@ -49,6 +50,7 @@ const clientAssertionAlgorithms = ['ES256', 'PS256', 'EdDSA'] as const;
 export function createProvider(deps: ProviderDependencies): Provider {
   const { issuer, accounts } = deps;
   const isSecure = issuer.startsWith('https:');
+  const { origin: ownOrigin } = new URL(issuer);
   const provider = new Provider(issuer, {
     adapter: deps.adapter,
     clients: [...deps.clients],
@@ -86,7 +88,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     // Signing out ends the refresh tokens too, also those with offline_access.
     expiresWithSession: () => true,
 
-    clientBasedCORS: (_ctx, origin, client) => isOwnOrigin(origin, client),
+    clientBasedCORS: (_ctx, origin, client) => origin === ownOrigin || isOriginOf(origin, client),
 
     scopes: openidScopes,
     claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
@@ -123,7 +125,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
 
     ttl: {
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessToken,
-      ClientCredentials: lifetimes.accessToken,
+      ClientCredentials: accessTokenLifetime,
       AuthorizationCode: lifetimes.authorizationCode,
       DeviceCode: lifetimes.deviceCode,
       IdToken: lifetimes.idToken,
@@ -203,6 +205,10 @@ function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
   return resourceServer(apiAudience, granted);
 }
 
+function accessTokenLifetime(_ctx: unknown, _token: unknown, client: Client): number {
+  return (client.access_token_seconds as number | undefined) ?? lifetimes.accessToken;
+}
+
 function refreshTokenLifetime({ oidc }: KoaContextWithOIDC): number {
   const grantEnd = oidc.entities.Grant?.exp ?? Number.POSITIVE_INFINITY;
   const left = grantEnd - Math.floor(Date.now() / 1000);
@@ -215,6 +221,7 @@ function signInPolicy() {
   const policy = interactionPolicy.base();
   const isDevice = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.deviceCode && !oidc.result?.consent);
   const isGone = ({ oidc }: KoaContextWithOIDC) => Boolean(oidc.session?.accountId && !oidc.account);
+  policy.add(new interactionPolicy.Prompt({ name: selectAccount, requestable: true }), 0);
   policy.get('login')?.checks.add(new interactionPolicy.Check('no_account', 'the account is gone', isGone));
   policy
     .get('consent')
@@ -235,8 +242,9 @@ function mayRevoke(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
   throw new errors.UnauthorizedClient('the token was issued to another client');
 }
 
-// A secret has no place in a browser, so only public clients call from one, and from where they live.
-function isOwnOrigin(origin: string, client: Client): boolean {
+// A secret has no place in a browser, so only public clients call from one, and from where they live. Within our own
+// origin nothing is shared across origins: there the explorer tries things out with the clients of the demo.
+function isOriginOf(origin: string, client: Client): boolean {
   const isPublic = client.clientAuthMethod === 'none';
   return isPublic && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
 }

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import { onlyGet } from '../only-get.ts';
+import { pageHeaders } from '../page-headers.ts';
+import { type StaticFile, serveFiles } from '../static-files.ts';
 import type { ApiDocument } from './api-document.ts';
 
 const own = (file: string) => new URL(`./page/${file}`, import.meta.url);
@@ -21,22 +22,6 @@ const files = {
   '/docs/favicon-32x32.png': swaggerUi('favicon-32x32.png'),
 };
 
-const headers = {
-  'Content-Security-Policy': [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "connect-src 'self'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "base-uri 'none'",
-  ].join('; '),
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  // Asked for again each time, and sent again only when it has changed.
-  'Cache-Control': 'no-cache',
-};
-
 /** Serves /openapi.json, and Swagger UI for it at /docs. */
 export function createDocsRouter(document: ApiDocument): Router {
   const router = Router({ caseSensitive: true });
@@ -49,18 +34,11 @@ export function createDocsRouter(document: ApiDocument): Router {
         .send(await document.text());
     })
     .all(onlyGet);
-  for (const [path, url] of Object.entries(files)) {
-    const content = readFileSync(url);
-    const tag = createHash('sha256').update(content).digest('base64url');
-    router
-      .route(path)
-      .get((_req, res) => {
-        res
-          .set({ ...headers, ETag: `"${tag}"` })
-          .type(extname(fileURLToPath(url)))
-          .send(content);
-      })
-      .all(onlyGet);
-  }
+  const read = (url: URL) => () => readFileSync(url);
+  const served = Object.entries(files).map(([path, url]): [string, StaticFile] => [
+    path,
+    { extension: extname(fileURLToPath(url)), read: read(url) },
+  ]);
+  router.use(serveFiles(served, pageHeaders()));
   return router;
 }

@@ -1,0 +1,65 @@
+import { changed } from './changes.ts';
+import type { Identity } from './identities.ts';
+import { type Check, parseServerTiming } from './server-timing.ts';
+
+/** What is sent. */
+export interface Call {
+  method: string;
+  path: string;
+  headers: Record<string, string>;
+  body?: string | undefined;
+}
+
+/** A call with its answer. */
+export interface Exchange extends Call {
+  status: number;
+  answerHeaders: [string, string][];
+  text: string;
+  checks: Check[];
+  /** As this page has measured it, in milliseconds. */
+  tookMs: number;
+}
+
+let newest: Exchange | undefined;
+
+/** What was sent and answered last, for the map. */
+export const newestExchange = (): Exchange | undefined => newest;
+
+/**
+ * Sends a request and remembers it for the map.
+ * @param as whose access token goes along; undefined is nobody's
+ * @throws Error when there is no answer within ten seconds
+ */
+export async function send(call: Call, as?: Identity): Promise<Exchange> {
+  const headers = { ...(as && { Authorization: `Bearer ${as.tokens.accessToken}` }), ...call.headers };
+  const startedAt = performance.now();
+  const response = await fetch(call.path, {
+    method: call.method,
+    headers,
+    body: call.body ?? null,
+    credentials: 'omit',
+    redirect: 'manual',
+    signal: AbortSignal.timeout(10_000),
+  });
+  const text = await response.text();
+  newest = {
+    ...call,
+    headers,
+    status: response.status,
+    answerHeaders: [...response.headers],
+    text,
+    checks: parseServerTiming(response.headers.get('server-timing') ?? ''),
+    tookMs: performance.now() - startedAt,
+  };
+  changed();
+  return newest;
+}
+
+/** The answer as JSON; undefined when it is none. */
+export function bodyOf({ text }: Exchange): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,86 @@
+import { changed } from './changes.ts';
+import { decodeClaims } from './claims.ts';
+import { renew, revoke, signIn, type Tokens } from './sign-in.ts';
+
+/** Somebody who is signed in here. */
+export interface Identity {
+  /** Of this sign-in, in this page. */
+  readonly key: number;
+  readonly name: string;
+  readonly subject: string;
+  tokens: Tokens;
+  /** Why there is nothing left to renew, once there is not. */
+  ended?: string;
+}
+
+/** Every scope of the API, with what the explorer asks for unless told otherwise. */
+export const scopes: Record<string, boolean> = {
+  'profile:read': true,
+  'profile:write': false,
+  'items:read': true,
+  'items:write': false,
+  'orders:read': true,
+  'orders:write': true,
+  'users:admin': false,
+};
+
+const identities: Identity[] = [];
+let chosen: Identity | undefined;
+let keys = 0;
+// The last minute of a token is for the requests that are under way.
+const renewBeforeMs = 60_000;
+
+export const everybody = (): readonly Identity[] => identities;
+
+/** Whoever calls now; undefined is nobody, without a token. */
+export const current = (): Identity | undefined => chosen;
+
+/** Lets somebody else call; undefined for nobody. */
+export function choose(identity: Identity | undefined): void {
+  chosen = identity;
+  changed();
+}
+
+/** Signs somebody in beside those who are. */
+export async function add(asked: readonly string[]): Promise<Identity> {
+  const tokens = await signIn(asked);
+  const { sub, preferred_username: name = sub } = decodeClaims(tokens.idToken);
+  const identity: Identity = { key: ++keys, name: String(name), subject: String(sub), tokens };
+  identities.push(identity);
+  choose(identity);
+  renewInTime(identity);
+  return identity;
+}
+
+/** Signs somebody out here: what was given for this sign-in ends, everywhere. */
+export async function remove(identity: Identity): Promise<void> {
+  const { refreshToken, accessToken } = identity.tokens;
+  if (identity.ended === undefined) await revoke(refreshToken ?? accessToken);
+  identity.ended = 'Signed out.';
+  identities.splice(identities.indexOf(identity), 1);
+  if (chosen === identity) choose(identities[0]);
+  changed();
+}
+
+/** Renews the tokens of somebody now, as is done before they expire. */
+export async function renewNow(identity: Identity): Promise<void> {
+  try {
+    identity.tokens = await renew(identity.tokens);
+  } catch {
+    identity.ended = 'This sign-in has ended: its refresh token is not taken any more.';
+  }
+  changed();
+}
+
+function renewInTime(identity: Identity): void {
+  const { expiresAt } = identity.tokens;
+  setTimeout(
+    async () => {
+      if (identity.ended !== undefined) return;
+      // A test or a person may have renewed it meanwhile.
+      if (identity.tokens.expiresAt === expiresAt) await renewNow(identity);
+      renewInTime(identity);
+    },
+    Math.max(0, expiresAt - Date.now() - renewBeforeMs),
+  );
+}

@@ -1,0 +1,99 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { changed } from './changes.ts';
+import { add, choose, current, everybody, type Identity, remove, scopes } from './identities.ts';
+
+let isOpen = false;
+let isBusy = false;
+let fault = '';
+
+/** Opens the form of the sign-in, for whoever comes from elsewhere on the page. */
+export function openSignIn(): void {
+  isOpen = true;
+  changed();
+  queueMicrotask(() => document.querySelector<HTMLElement>('#sign-in-form input')?.focus());
+}
+
+/** Who calls: everybody who is signed in, nobody, and the way to sign in. */
+export function identityBar(): TemplateResult {
+  const nobody = current() === undefined;
+  return html`
+    <section class="identities" aria-labelledby="identities-title">
+      <h2 id="identities-title">Calling as</h2>
+      <ul>
+        <li>
+          <button type="button" aria-pressed=${nobody} @click=${() => choose(undefined)}>nobody</button>
+        </li>
+        ${everybody().map(identityItem)}
+        <li>
+          <button type="button" class="quiet" id="sign-in" aria-expanded=${isOpen} aria-controls="sign-in-form" @click=${toggle}>
+            + Sign in
+          </button>
+        </li>
+      </ul>
+      ${isOpen ? signInForm() : nothing}
+      <p class="fault" role="alert">${fault}</p>
+    </section>
+  `;
+}
+
+function identityItem(identity: Identity): TemplateResult {
+  const { name, ended } = identity;
+  const signOut = () => attempt(() => remove(identity));
+  return html`<li class="identity">
+    <button type="button" aria-pressed=${current() === identity} title=${ended ?? nothing} @click=${() => choose(identity)}>
+      ${name}${ended === undefined ? nothing : ' (ended)'}
+    </button>
+    <button type="button" class="quiet" aria-label="Sign ${name} out" @click=${signOut}>Sign out</button>
+  </li>`;
+}
+
+function signInForm(): TemplateResult {
+  const choices = Object.entries(scopes).map(
+    ([scope, isAsked]) =>
+      html`<label><input type="checkbox" name="scope" value=${scope} ?checked=${isAsked} />${scope}</label>`,
+  );
+  return html`
+    <form id="sign-in-form" @submit=${submit}>
+      <fieldset>
+        <legend>What the explorer may do</legend>
+        ${choices}
+      </fieldset>
+      <p>
+        A window of the authorization server opens: sign in as
+        <code>alice</code>, <code>bob</code> or <code>johndoe</code>, or as <code>admin</code> with
+        <code>users:admin</code>. The passwords are <code>alice-demo-pass</code> and so on; that of johndoe is <code>secret</code>.
+      </p>
+      <button class="primary" ?disabled=${isBusy}>${isBusy ? 'Waiting for the window…' : 'Sign in'}</button>
+      <button type="button" class="quiet" @click=${toggle}>Cancel</button>
+    </form>
+  `;
+}
+
+function toggle(): void {
+  isOpen = !isOpen;
+  fault = '';
+  changed();
+}
+
+async function submit(event: SubmitEvent): Promise<void> {
+  event.preventDefault();
+  const asked = new FormData(event.currentTarget as HTMLFormElement).getAll('scope').map(String);
+  isBusy = true;
+  await attempt(async () => {
+    await add(asked);
+    isOpen = false;
+  });
+  isBusy = false;
+  changed();
+}
+
+async function attempt(work: () => Promise<void>): Promise<void> {
+  fault = '';
+  changed();
+  try {
+    await work();
+  } catch (error) {
+    fault = error instanceof Error ? error.message : String(error);
+  }
+  changed();
+}

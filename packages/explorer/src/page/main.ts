@@ -1,0 +1,9 @@
+import { render } from 'lit-html';
+import { onChange } from './changes.ts';
+import { page } from './page.ts';
+import { watchAddress } from './views.ts';
+
+const root = document.querySelector<HTMLElement>('#app');
+if (!root) throw new Error('the page has no place for the explorer');
+onChange(() => render(page(), root));
+watchAddress();
