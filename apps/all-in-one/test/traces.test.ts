@@ -12,6 +12,7 @@ import {
   type CollectedSpan,
   type Collector,
   listenApp,
+  nodeSettings,
   realServer,
   startCollector,
   startPostgres,
@@ -27,7 +28,10 @@ const requestId = 'request-of-this-test';
 /** Runs the process of an app until the end of the test. */
 function startProcess(t: TestContext, app: string, env: Record<string, string>) {
   const main = join(root, 'apps', app, 'src/main.ts');
-  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [main], {
+    env: { ...nodeSettings, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {

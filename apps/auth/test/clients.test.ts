@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig } from '@gatehouse/service-kit';
+import { nodeSettings } from '@gatehouse/test-kit';
 import { exportJWK, generateKeyPair } from 'jose';
 import { clientsOf } from '../src/clients/configured-clients.ts';
 import { AuthConfigSchema, AuthProcessConfigSchema } from '../src/config.ts';
@@ -237,8 +238,11 @@ suite('clients of the configuration', () => {
     const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
     const env = { ...environment, CLIENTS_FILE: file };
     const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
-      execFile(process.execPath, [main], { env, timeout: 20_000 }, (error, _stdout, stderr) =>
-        resolve({ code: error?.code ?? 0, stderr }),
+      execFile(
+        process.execPath,
+        [main],
+        { env: { ...nodeSettings, ...env }, timeout: 20_000 },
+        (error, _stdout, stderr) => resolve({ code: error?.code ?? 0, stderr }),
       );
     });
     assert.equal(code, 78);

@@ -4,7 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createRedisDenylistReader } from '@gatehouse/denylist';
-import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { nodeSettings, type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
@@ -45,8 +45,12 @@ suite('signing keys of two processes, and the command line', needed, () => {
         KEY_PUBLISH_SECONDS: '4',
       };
       const env = { ...variables, ...changes };
-      execFile(process.execPath, [program, ...args], { env }, (error, stdout, stderr) =>
-        resolve({ code: Number(error?.code ?? 0), lines: (stdout + stderr).trim().split('\n') }),
+      execFile(
+        process.execPath,
+        [program, ...args],
+        { env: { ...nodeSettings, ...env } },
+        (error, stdout, stderr) =>
+          resolve({ code: Number(error?.code ?? 0), lines: (stdout + stderr).trim().split('\n') }),
       );
     });
 

@@ -2,15 +2,21 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { nodeSettings } from '@gatehouse/test-kit';
 
 const demoSecrets = fileURLToPath(new URL('../../../infra/secrets/demo', import.meta.url));
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 function run(env: Record<string, string>): Promise<{ code: unknown; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [main], { env, timeout: 20_000 }, (error, _stdout, stderr) => {
-      resolve({ code: error?.code ?? 0, stderr });
-    });
+    execFile(
+      process.execPath,
+      [main],
+      { env: { ...nodeSettings, ...env }, timeout: 20_000 },
+      (error, _stdout, stderr) => {
+        resolve({ code: error?.code ?? 0, stderr });
+      },
+    );
   });
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { realServer, startPostgres } from '@gatehouse/test-kit';
+import { nodeSettings, realServer, startPostgres } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { decodeJwt } from 'jose';
@@ -23,8 +23,11 @@ test('the command line makes the first administrator, of an account that is ther
   });
   const makeAdmin = (args: string[], DATABASE_URL = postgres.url) =>
     new Promise<{ code: number; output: string }>((resolve) => {
-      execFile(process.execPath, [program, ...args], { env: { DATABASE_URL } }, (error, stdout, stderr) =>
-        resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),
+      execFile(
+        process.execPath,
+        [program, ...args],
+        { env: { ...nodeSettings, DATABASE_URL } },
+        (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),
       );
     });
   const username = newName();

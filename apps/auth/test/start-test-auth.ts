@@ -13,7 +13,7 @@ import {
 } from '@gatehouse/denylist';
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db, type Metrics } from '@gatehouse/service-kit';
-import { type Browser, createBrowser, type Page } from '@gatehouse/test-kit';
+import { type Browser, createBrowser, nodeSettings, type Page } from '@gatehouse/test-kit';
 import { type SQL, sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { startAuth } from '../src/app.ts';
@@ -168,7 +168,10 @@ export async function startTestAuth(options: TestAuthOptions = {}) {
 /** src/main.ts, or that of another part, as a process of its own, once it listens. */
 export async function spawnMain(env: Record<string, string>, log: string[], main = '../src/main.ts') {
   const file = fileURLToPath(new URL(main, import.meta.url));
-  const child = spawn(process.execPath, [file], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [file], {
+    env: { ...nodeSettings, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const exited = once(child, 'exit');
   const close = async () => {
     child.kill('SIGTERM');

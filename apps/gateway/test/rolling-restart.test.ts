@@ -9,6 +9,7 @@ import { listen } from '@gatehouse/service-kit';
 import {
   createTestIssuer,
   listenApp,
+  nodeSettings,
   realServer,
   startHaproxy,
   startRedis,
@@ -26,7 +27,15 @@ async function startGatewayProcess(t: TestContext, env: Record<string, string>) 
   let child: ChildProcess;
   const start = async () => {
     child = spawn(process.execPath, [main], {
-      env: { ...env, PORT: String(port), LOG_LEVEL: 'silent', DRAIN_DELAY_SECONDS: '1' },
+      env: {
+        ...nodeSettings,
+        ...env,
+        PORT: String(port),
+        LOG_LEVEL: 'silent',
+        DRAIN_DELAY_SECONDS: '1',
+        // What a slow machine sheds is another matter.
+        MAX_LOOP_DELAY_MS: '60000',
+      },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     for (let tries = 0; !(await isReady(url)); tries++) {

@@ -18,7 +18,7 @@ import {
   loadConfig,
   refineTls,
 } from '@gatehouse/service-kit';
-import { createTestIssuer, listenApp, rawRequest } from '@gatehouse/test-kit';
+import { createTestIssuer, listenApp, nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { startTestGateway, until } from './start-gateway.ts';
 
@@ -312,7 +312,7 @@ async function freePort(): Promise<number> {
 /** The gateway as a process, without a Redis that answers. */
 function startProcess(env: Record<string, string>) {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, PORT: '0', ...elsewhere, ...env },
+    env: { ...nodeSettings, PATH: process.env.PATH, PORT: '0', ...elsewhere, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

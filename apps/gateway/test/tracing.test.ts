@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startCollector } from '@gatehouse/test-kit';
+import { nodeSettings, startCollector } from '@gatehouse/test-kit';
 import { allUpstreamsAt } from '../src/app.ts';
 import { publicHost, send } from './start-gateway.ts';
 
@@ -35,7 +35,10 @@ async function runGateway(t: TestContext, variables: Record<string, string>) {
       Object.entries(variables).map(([name, value]) => [name, value.replace('COLLECTOR', collector.url)]),
     ),
   };
-  const child = spawn(process.execPath, ['--import', spy, main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', spy, main], {
+    env: { ...nodeSettings, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   let stdout = '';
   let stderr = '';

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createLogger, type Db, listen, openDatabase } from '@gatehouse/service-kit';
-import { realServer, startPostgres } from '@gatehouse/test-kit';
+import { nodeSettings, realServer, startPostgres } from '@gatehouse/test-kit';
 import { type SQL, sql } from 'drizzle-orm';
 import { orders as service } from '../src/app.ts';
 import { startOrders } from './start-orders.ts';
@@ -26,7 +26,7 @@ async function startProcess(t: TestContext, name: string, env: Record<string, st
   };
   const start = async () => {
     child = spawn(process.execPath, [file, name], {
-      env: { ...env, PORT: String(port), LOG_LEVEL: 'silent' },
+      env: { ...nodeSettings, ...env, PORT: String(port), LOG_LEVEL: 'silent' },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     for (let tries = 0; !(await isUp()); tries++) {

@@ -427,7 +427,7 @@ test(
     const processes = [await bench.startOrdersWith(where), await bench.startOrdersWith(where)];
     const itemId = await add(1, realItems);
     // Everybody asks twice, as impatient people do.
-    const asks = Array.from({ length: 50 }, (_, index) => {
+    const asks = Array.from({ length: 20 }, (_, index) => {
       const [as, service] = [newCaller(), processes[index % 2] as TestedService];
       const send = () => post(service, as, [{ itemId, quantity: 1 }], 'key');
       return [patiently(send), patiently(send)];

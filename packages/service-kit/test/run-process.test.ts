@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { nodeSettings } from '@gatehouse/test-kit';
 
 const fixture = fileURLToPath(new URL('fixtures/process.ts', import.meta.url));
 
@@ -10,7 +11,10 @@ async function run(
   env: Record<string, string>,
   onStartedAndClosing?: (kill: (signal: NodeJS.Signals) => void) => void,
 ) {
-  const child = spawn(process.execPath, [fixture], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [fixture], {
+    env: { ...nodeSettings, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {

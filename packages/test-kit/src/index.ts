@@ -1,6 +1,7 @@
 export { type Browser, type Cookie, createBrowser, type Page } from './browser.ts';
 export { type CollectedSpan, type Collector, startCollector } from './collector.ts';
 export { type ListeningApp, listenApp } from './listen-app.ts';
+export { nodeSettings } from './node-settings.ts';
 export { createProofKey, type ProofKey } from './proof-key.ts';
 export { type RawResponse, rawRequest } from './raw-request.ts';
 export {

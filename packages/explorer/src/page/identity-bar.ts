@@ -43,7 +43,7 @@ function identityItem(identity: Identity): TemplateResult {
     <button type="button" aria-pressed=${current() === identity} title=${ended ?? nothing} @click=${() => choose(identity)}>
       ${name}${ended === undefined ? nothing : ' (ended)'}
     </button>
-    <button type="button" class="quiet" aria-label="Sign ${name} out" @click=${signOut}>Sign out</button>
+    <button type="button" class="quiet" aria-label="Sign out ${name}" @click=${signOut}>Sign out</button>
   </li>`;
 }
 

@@ -11,7 +11,7 @@ export function page(): TemplateResult {
       html`<li><a href="#${name}" aria-current=${name === current ? 'page' : nothing}>${title}</a></li>`,
   );
   return html`
-    <a class="skip" href="#${current}" @click=${skip}>To the content</a>
+    <a class="skip" href="#view" @click=${skip}>To the content</a>
     <header>
       <p class="brand"><img src="/explorer/icon.svg" alt="" width="20" height="20" />Gatehouse explorer</p>
       <nav aria-label="Views"><ul>${links}</ul></nav>

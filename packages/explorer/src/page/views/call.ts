@@ -44,7 +44,7 @@ export function callView(): TemplateResult {
       ${
         exchange
           ? html`${checksTable(exchange)}
-            <h3 role="status">${exchange.status} after ${exchange.tookMs.toFixed(0)} ms</h3>
+            <div role="status"><h3>${exchange.status} after ${exchange.tookMs.toFixed(0)} ms</h3></div>
             <details>
               <summary>Headers of the answer</summary>
               <pre tabindex="0">${exchange.answerHeaders.map(([name, value]) => `${name}: ${value}`).join('\n')}</pre>

@@ -34,7 +34,7 @@ function card(experiment: Experiment): TemplateResult {
       <dl>
         <dt>Sends</dt><dd>${sends}</dd>
         <dt>Must happen</dt><dd>${expects}</dd>
-        <dt>Happened</dt><dd class="outcome" role="status">${outcomeOf(state)}</dd>
+        <dt>Happened</dt><dd><div class="outcome" role="status">${outcomeOf(state)}</div></dd>
         <dt>Decided in</dt><dd><code>${decidedBy}</code></dd>
       </dl>
       <button type="button" ?disabled=${state === 'running'} aria-label="Run: ${title}" @click=${() => run(experiment)}>

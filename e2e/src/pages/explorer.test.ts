@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { documentsByOrigin } from '../documented.ts';
+import { gateway } from '../target.ts';
+import { violations } from './axe.ts';
+import { launchChromium, needsChromium } from './chromium.ts';
+import { answerSignIn, openExplorer, signInAs } from './explorer.ts';
+
+const views = ['start', 'call', 'token', 'lab', 'live'];
+
+suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () => {
+  let browser: Browser;
+  before(async () => {
+    browser = await launchChromium();
+  });
+  after(() => browser?.close());
+
+  /** A page in a browser of its own, which may complain of nothing, load nothing of others, and keep no token. */
+  async function withPage(
+    work: (page: Page, context: BrowserContext) => Promise<void>,
+    { width = 1200, colorScheme = 'light' as 'light' | 'dark' } = {},
+  ): Promise<void> {
+    const viewport = { width, height: 900 };
+    const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
+    const faults: string[] = [];
+    context.on('console', (message) => {
+      // Chromium complains of answers that say no by their status.
+      const isExpected = /^Failed to load resource: .* status of 4\d\d/.test(message.text());
+      if (['error', 'warning'].includes(message.type()) && !isExpected) faults.push(message.text());
+    });
+    context.on('weberror', (error) => faults.push(String(error.error())));
+    context.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.origin !== gateway && url.protocol !== 'data:') faults.push(`asked ${url}`);
+    });
+    const page = await context.newPage();
+    await work(page, context);
+    const kept = await page.evaluate<string>(
+      'JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie',
+    );
+    assert.match(kept, /^(\{\}|\{"explorer-tour":"seen"\})$/);
+    await context.close();
+    assert.deepEqual(faults, []);
+  }
+
+  test('the origin leads to it, and its first load is under 150 kB and of this origin alone', async () => {
+    await withPage(async (page, context) => {
+      const sizes: Promise<number>[] = [];
+      context.on('requestfinished', (request) => {
+        sizes.push(request.sizes().then(({ responseBodySize }) => responseBodySize));
+      });
+      await page.goto(gateway);
+      await page.getByRole('heading', { name: 'See every decision' }).waitFor();
+      await page.waitForLoadState('networkidle');
+      assert.equal(new URL(page.url()).pathname, '/explorer/');
+      assert.equal(await page.title(), 'Explorer · Gatehouse');
+      const total = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+      assert.ok(total > 10_000 && total < 150_000, `${total} bytes`);
+    });
+  });
+
+  test('the tour leads from the sign-in to the refusal, is over when it has been seen, and can be taken again', async () => {
+    await withPage(async (page) => {
+      await page.goto(`${gateway}/explorer/`);
+      const tour = page.locator('.tour');
+      const next = () => tour.getByRole('button', { name: 'Next' }).click();
+      await tour.getByRole('heading', { name: '1 of 5' }).waitFor();
+      await tour.getByRole('button', { name: 'Sign in' }).click();
+      const [tab] = await Promise.all([
+        page.waitForEvent('popup'),
+        page.locator('#sign-in-form').getByRole('button', { name: 'Sign in', exact: true }).click(),
+      ]);
+      await answerSignIn(tab, 'alice');
+      await next();
+      await tour.getByRole('button', { name: 'Call GET /orders' }).click();
+      await next();
+      await page.getByRole('cell', { name: 'orders:read ok' }).waitFor();
+      await tour.getByRole('button', { name: 'I have read it' }).click();
+      await next();
+      await tour.getByRole('button', { name: 'Revoke' }).click();
+      await next();
+      await tour.getByRole('button', { name: 'Call GET /orders again' }).click();
+      await tour.getByRole('button', { name: 'Finish' }).click();
+      assert.match(await page.innerText('.checks tr.refused'), /gateway\s+denylist\s+✗ revoked/);
+      await page.goto(`${gateway}/explorer/#start`);
+      await page.reload();
+      await page.locator('h1').waitFor();
+      assert.equal(await tour.count(), 0);
+      await page.getByRole('button', { name: 'Take the tour' }).click();
+      await tour.getByRole('heading', { name: '1 of 5' }).waitFor();
+      await tour.getByRole('button', { name: 'Skip the tour' }).click();
+      assert.equal(await tour.count(), 0);
+    });
+  });
+
+  test('alice and bob are signed in side by side, each with rights of their own, and signing out ends one of them', async () => {
+    await withPage(async (page, context) => {
+      const tokens = new Set<string>();
+      context.on('request', (request) => {
+        const token = request.headers().authorization?.split(' ')[1];
+        if (token !== undefined && request.url().startsWith(`${gateway}/users/`)) tokens.add(token);
+      });
+      await openExplorer(page, gateway, 'call');
+      await signInAs(page, 'alice');
+      await signInAs(page, 'bob');
+      const whoIs = async (name: string) => {
+        await page.getByRole('button', { name, exact: true }).click();
+        await page.getByLabel('Path').fill('/users/me');
+        await page.getByRole('button', { name: `Send as ${name}` }).click();
+        await page.locator('pre.body', { hasText: `"${name}"` }).waitFor();
+      };
+      await whoIs('alice');
+      await whoIs('bob');
+      await whoIs('alice');
+      await page.getByRole('button', { name: 'Sign out alice' }).click();
+      await page.getByRole('button', { name: 'alice', exact: true }).waitFor({ state: 'detached' });
+      await whoIs('bob');
+      assert.equal(tokens.size, 2);
+      const [ofAlice = '', ofBob = ''] = tokens;
+      const statusOf = async (token: string) =>
+        (await fetch(`${gateway}/users/me`, { headers: { authorization: `Bearer ${token}` } })).status;
+      assert.deepEqual([await statusOf(ofAlice), await statusOf(ofBob)], [401, 200]);
+    });
+  });
+
+  test('a token is renewed by its refresh token, verified in the browser, and told apart from the one before', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway, 'token');
+      await signInAs(page, 'alice');
+      const shown = page.locator('pre.token');
+      await page.getByText('Verified here, against the published keys.').waitFor();
+      const before = await shown.innerText();
+      assert.match(before, /^[\w-]+\.[\w-]+\.[\w-]+$/);
+      await page.getByRole('button', { name: 'Renew now' }).click();
+      await shown.filter({ hasNotText: before }).waitFor();
+      await page.getByText('Verified here, against the published keys.').waitFor();
+      const claims = page.getByRole('table', { name: 'Claims' }).first();
+      for (const name of ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'gid', 'client_id', 'scope', 'roles']) {
+        assert.match(
+          await claims.getByRole('row', { name: new RegExp(`^${name} `) }).innerText(),
+          /\.$/,
+          name,
+        );
+      }
+      await page.getByRole('button', { name: 'Ask all of them' }).click();
+      const answers = page.getByRole('table', { name: 'The answers' });
+      await answers.getByText('GET /orders').waitFor();
+      assert.equal(await answers.getByText('✓ 200').count(), 3);
+    });
+  });
+
+  test('every operation of the document can be chosen, and a call is drawn with each check and its time', async () => {
+    const document = (await documentsByOrigin()).get(new URL(gateway).origin);
+    const ids = Object.values(document?.paths ?? {}).flatMap((methods) =>
+      Object.values(methods).map(({ operationId }) => operationId),
+    );
+    await withPage(async (page) => {
+      await openExplorer(page, gateway, 'call');
+      await signInAs(page, 'alice');
+      const route = page.getByLabel('Route');
+      await route.locator('option').nth(ids.length).waitFor({ state: 'attached' });
+      assert.ok(ids.length > 15);
+      for (const id of ids) await route.selectOption(id);
+      await route.selectOption('postOrders');
+      const body = page.getByLabel('Body', { exact: true });
+      assert.ok(JSON.parse(await body.inputValue()).lines.length > 0);
+      await page.getByRole('button', { name: 'Send as alice' }).click();
+      await page.locator('h3').waitFor();
+
+      await route.selectOption('getUsers');
+      await page.getByRole('button', { name: 'Send as alice' }).click();
+      await page.getByRole('cell', { name: '✗ users:admin missing' }).waitFor();
+      assert.match(await page.innerText('.map figcaption'), /^GET \/users: 403 after \d+ ms$/);
+      assert.match(
+        (await page.getByRole('img').getAttribute('aria-label')) ?? '',
+        /by you, gateway, users\.$/,
+      );
+      assert.equal(await page.locator('.map .place.refused').count(), 1);
+      const rows = await page.locator('.checks tbody tr').allInnerTexts();
+      assert.ok(rows.length > 6);
+      for (const row of rows) assert.match(row, /^(gateway|users)\t[\w-]+\t.*\t\d+\.\d\d$/);
+    });
+  });
+
+  test('every experiment of the lab holds, and says what happened', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway, 'lab');
+      await signInAs(page, 'alice');
+      const experiments = page.locator('.experiment');
+      const count = await experiments.count();
+      assert.ok(count >= 20, String(count));
+      for (let index = 0; index < count; index += 1) {
+        const experiment = experiments.nth(index);
+        await experiment.getByRole('button').click();
+        const outcome = experiment.locator('.outcome');
+        await outcome.getByText(/^(✓ Held|✗ Did not hold|\?)/).waitFor();
+        assert.match(await outcome.innerText(), /^✓ Held\. .*\d/, await experiment.innerText());
+      }
+      assert.ok(await page.getByText(`${count} of ${count} held.`).isVisible());
+    });
+  });
+
+  test('whoever has only a keyboard gets from the link to the content to a call and its answer', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway);
+      const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
+      const tabTo = async (name: string) => {
+        for (let presses = 0; presses < 40; presses += 1) {
+          await page.keyboard.press('Tab');
+          if ((await focused()) === name) return;
+        }
+        assert.fail(`no way to ${name} by the keyboard`);
+      };
+      await page.keyboard.press('Tab');
+      assert.equal(await focused(), 'To the content');
+      await tabTo('Call');
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { name: 'Call a route' }).waitFor();
+      await tabTo('Send as nobody');
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { name: /^401 after/ }).waitFor();
+    });
+  });
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    test(`axe-core finds nothing in any view, ${colorScheme}, and none is wider than a phone`, async () => {
+      await withPage(
+        async (page) => {
+          await openExplorer(page, gateway);
+          await signInAs(page, 'alice');
+          for (const view of views) {
+            await page.goto(`${gateway}/explorer/#${view}`);
+            await page.locator(`nav a[aria-current][href="#${view}"]`).waitFor();
+            if (view === 'call') {
+              await page.getByRole('button', { name: 'Send as alice' }).click();
+              await page.getByRole('heading', { name: /^200 after/ }).waitFor();
+            }
+            assert.deepEqual(await violations(page), [], view);
+            const width = await page.evaluate<number>('document.documentElement.scrollWidth');
+            assert.ok(width <= 360, `${view} is ${width} px wide`);
+          }
+        },
+        { width: 360, colorScheme },
+      );
+    });
+  }
+});
