@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { documentsByOrigin } from '../documented.ts';
+import { passwords } from '../sign-in.ts';
 import { gateway } from '../target.ts';
 import { violations } from './axe.ts';
 import { launchChromium, needsChromium } from './chromium.ts';
 import { answerSignIn, openExplorer, signInAs } from './explorer.ts';
 
+const alice = { username: 'alice', password: passwords.alice };
+const bob = { username: 'bob', password: passwords.bob };
 const views = ['start', 'call', 'token', 'lab', 'live'];
 
 suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () => {
@@ -71,7 +74,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
         page.waitForEvent('popup'),
         page.locator('#sign-in-form').getByRole('button', { name: 'Sign in', exact: true }).click(),
       ]);
-      await answerSignIn(tab, 'alice');
+      await answerSignIn(tab, alice);
       await next();
       await tour.getByRole('button', { name: 'Call GET /orders' }).click();
       await next();
@@ -102,8 +105,8 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
         if (token !== undefined && request.url().startsWith(`${gateway}/users/`)) tokens.add(token);
       });
       await openExplorer(page, gateway, 'call');
-      await signInAs(page, 'alice');
-      await signInAs(page, 'bob');
+      await signInAs(page, alice);
+      await signInAs(page, bob);
       const whoIs = async (name: string) => {
         await page.getByRole('button', { name, exact: true }).click();
         await page.getByLabel('Path').fill('/users/me');
@@ -127,7 +130,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
   test('a token is renewed by its refresh token, verified in the browser, and told apart from the one before', async () => {
     await withPage(async (page) => {
       await openExplorer(page, gateway, 'token');
-      await signInAs(page, 'alice');
+      await signInAs(page, alice);
       const shown = page.locator('pre.token');
       await page.getByText('Verified here, against the published keys.').waitFor();
       const before = await shown.innerText();
@@ -157,7 +160,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     );
     await withPage(async (page) => {
       await openExplorer(page, gateway, 'call');
-      await signInAs(page, 'alice');
+      await signInAs(page, alice);
       const route = page.getByLabel('Route');
       await route.locator('option').nth(ids.length).waitFor({ state: 'attached' });
       assert.ok(ids.length > 15);
@@ -186,7 +189,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
   test('every experiment of the lab holds, and says what happened', async () => {
     await withPage(async (page) => {
       await openExplorer(page, gateway, 'lab');
-      await signInAs(page, 'alice');
+      await signInAs(page, alice);
       const experiments = page.locator('.experiment');
       const count = await experiments.count();
       assert.ok(count >= 20, String(count));
@@ -228,7 +231,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       await withPage(
         async (page) => {
           await openExplorer(page, gateway);
-          await signInAs(page, 'alice');
+          await signInAs(page, alice);
           for (const view of views) {
             await page.goto(`${gateway}/explorer/#${view}`);
             await page.locator(`nav a[aria-current][href="#${view}"]`).waitFor();

@@ -1,7 +1,9 @@
 import type { Page } from 'playwright-core';
-import { passwords } from '../sign-in.ts';
 
-type Username = keyof typeof passwords;
+interface Account {
+  username: string;
+  password: string;
+}
 
 /** Opens a view of the explorer, for somebody who has seen the tour. */
 export async function openExplorer(page: Page, origin: string, view = 'start'): Promise<void> {
@@ -11,7 +13,11 @@ export async function openExplorer(page: Page, origin: string, view = 'start'): 
 }
 
 /** Signs somebody in as a person would, in the window that opens; `scopes` are asked for besides those proposed. */
-export async function signInAs(page: Page, username: Username, scopes: string[] = []): Promise<void> {
+export async function signInAs(
+  page: Page,
+  { username, password }: Account,
+  scopes: string[] = [],
+): Promise<void> {
   await page.getByRole('button', { name: '+ Sign in' }).click();
   const form = page.locator('#sign-in-form');
   for (const scope of scopes) await form.getByLabel(scope, { exact: true }).check();
@@ -19,15 +25,15 @@ export async function signInAs(page: Page, username: Username, scopes: string[] 
     page.waitForEvent('popup'),
     form.getByRole('button', { name: 'Sign in', exact: true }).click(),
   ]);
-  await answerSignIn(tab, username);
+  await answerSignIn(tab, { username, password });
   await page.getByRole('button', { name: username, exact: true }).waitFor();
 }
 
 /** Signs in and allows, in the window of the authorization server. */
-export async function answerSignIn(tab: Page, username: Username): Promise<void> {
+export async function answerSignIn(tab: Page, { username, password }: Account): Promise<void> {
   const closed = tab.waitForEvent('close');
   await tab.getByLabel('Username').fill(username);
-  await tab.getByLabel('Password').fill(passwords[username]);
+  await tab.getByLabel('Password').fill(password);
   await tab.getByRole('button', { name: 'Sign in', exact: true }).click();
   const button = tab.getByRole('button', { name: 'Allow', exact: true });
   await Promise.race([closed, button.waitFor().then(() => button.click())]);

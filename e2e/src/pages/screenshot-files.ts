@@ -1,6 +1,7 @@
 import type { PageName } from './walk.ts';
 
-export type PictureName = PageName | 'docs';
+export type ExplorerView = 'start' | 'call' | 'token' | 'lab';
+export type PictureName = PageName | 'docs' | `explorer-${ExplorerView}`;
 
 /** Where docs/pages.md finds the picture of a page. */
 export function screenshotOf(name: PictureName, scheme: 'light' | 'dark'): URL {

@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core';
 import { addressesOf, freePorts, startSystem, temporaryDirectory } from '../system.ts';
 import { launchChromium } from './chromium.ts';
 import { openDocs } from './docs.ts';
+import { openExplorer, signInAs } from './explorer.ts';
 import { type PictureName, screenshotOf } from './screenshot-files.ts';
 import { walkEveryPage } from './walk.ts';
 
@@ -24,6 +25,27 @@ await walkEveryPage(context, {
 const docs = await browser.newPage({ viewport: { width: 1024, height: 640 } });
 await openDocs(docs, origin);
 await takePictures('docs', docs, false);
+const explorer = await browser.newPage({ viewport: { width: 1024, height: 900 }, reducedMotion: 'reduce' });
+await openExplorer(explorer, origin);
+await takePictures('explorer-start', explorer, false);
+await signInAs(explorer, { username: 'alice', password: 'alice-demo-pass' });
+await explorer.goto(`${origin}/explorer/#token`);
+await explorer.getByText('Verified here').waitFor();
+await takePictures('explorer-token', explorer, false);
+await explorer.goto(`${origin}/explorer/#lab`);
+for (const name of ['Run: No token', 'Run: A tampered payload', 'Run: Algorithm none']) {
+  await explorer.getByRole('button', { name }).click();
+}
+await explorer.getByText('3 of 3 held.').waitFor();
+await takePictures('explorer-lab', explorer, false);
+await explorer.goto(`${origin}/explorer/#call`);
+await explorer.getByLabel('Route').selectOption('getUsers');
+await explorer.getByRole('button', { name: 'Send as alice' }).click();
+await explorer.getByText('✗ users:admin missing').waitFor();
+await explorer
+  .getByRole('heading', { name: 'What happened' })
+  .evaluate((heading) => heading.scrollIntoView());
+await takePictures('explorer-call', explorer, false);
 await browser.close();
 await system.stop();
 
