@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { adminRoutes } from '@gatehouse/auth';
 import { accessTable, routesOf } from '@gatehouse/service-kit';
 import { services } from './services.ts';
 
@@ -8,6 +9,11 @@ const sections = services.map((service) => {
   const about = `${description}. Tokens for \`${audience}\`, or for \`urn:gatehouse:api\`.`;
   return `## ${name}\n\n${about}\n\n${accessTable(routesOf(service))}\n`;
 });
+// Nothing is asked of what a route stands on before a request comes.
+const ofAuth = accessTable(adminRoutes({} as Parameters<typeof adminRoutes>[0]));
+sections.push(
+  `## auth\n\nWhat administrators see of the running system. Tokens for \`urn:gatehouse:api\`.\n\n${ofAuth}\n`,
+);
 const text = `# Who may do what
 
 Made from the routes as the code declares them, by \`npm run access\`; \`npm run check\` fails where they differ.

@@ -23,6 +23,7 @@ import { accountRouter } from './accounts/account-routes.ts';
 import { type AccountStore, createAccountStore } from './accounts/accounts.ts';
 import { accountsApi } from './accounts/accounts-api.ts';
 import { registerRouter } from './accounts/register-routes.ts';
+import { adminApi } from './admin/admin-api.ts';
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts';
 import type { RegisteredClient } from './clients/clients.ts';
 import { clientsOf } from './clients/configured-clients.ts';
@@ -46,6 +47,7 @@ import { createRevocations, type Revocations } from './revocation/revocation.ts'
 import { createLogoutDeliveries, type LogoutDeliveries } from './sessions/logout-deliveries.ts';
 import { createSessions } from './sessions/sessions.ts';
 
+export { adminRoutes } from './admin/admin-api.ts';
 export { type AuthConfig, AuthConfigSchema, policyVariables } from './config.ts';
 export { demoLogins } from './demo.ts';
 export { federationVariables } from './federation/federation-settings.ts';
@@ -63,6 +65,7 @@ interface AuthDependencies {
   revocations: Revocations;
   logouts: LogoutDeliveries;
   refreshGraceMs: number;
+  keyPublishSeconds: number;
   exchangePolicies: readonly ExchangePolicy[];
   limits: Limits;
   audit: AuditLog;
@@ -94,7 +97,9 @@ export function createAuthApp(deps: AuthDependencies): Express {
   app.use(interactionRouter({ ...ownPages, grants, signInElsewhere }));
   if (deps.allowRegistration) app.use(registerRouter(ownPages));
   app.use(accountRouter({ ...ownPages, consents, access }));
-  app.use(accountsApi({ ...deps, access, publicKeys: () => current().publicKeys }));
+  const publicKeys = () => current().publicKeys;
+  app.use(accountsApi({ ...deps, access, publicKeys }));
+  app.use(adminApi({ ...deps, access, consents, publicKeys }));
   app.use(oauthEndpoints((req, res) => current().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
@@ -172,6 +177,7 @@ export async function startAuth(
     revocations,
     logouts,
     refreshGraceMs: config.REFRESH_GRACE_SECONDS * 1000,
+    keyPublishSeconds: config.KEY_PUBLISH_SECONDS,
     exchangePolicies: policy.exchangePolicies,
     limits,
     audit,

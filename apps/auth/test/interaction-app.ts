@@ -79,6 +79,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     issuer,
     allowPasswordGrant: false,
     allowRegistration: true,
+    keyPublishSeconds: 0,
     clients,
     logouts,
     db,

@@ -214,6 +214,7 @@ suite('token exchange', () => {
       },
       revokeAll: () => assert.fail('one token at a time'),
       isRevoked: async ({ jti }) => ended.includes(jti),
+      list: async () => ({ size: 0, newest: [] }),
       deliver: async () => {},
       close: async () => {},
     };

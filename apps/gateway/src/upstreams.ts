@@ -50,6 +50,7 @@ export const forwardedPaths: readonly ForwardedPath[] = [
   { path: '/interaction', to: 'auth', guard: 'own' },
   { path: '/register', to: 'auth', guard: 'own' },
   { path: '/account', to: 'auth', guard: 'own' },
+  { path: '/admin', to: 'auth', guard: 'bearer', scope: 'users:admin' },
 ];
 
 /** From what is refused first when there is too much to do, to what is refused last. */

@@ -8,6 +8,8 @@ export interface Health {
   check(): Promise<Record<string, 'ok' | 'failing'>>;
   /** From now on /health/ready answers 503, so that balancers stop sending requests. */
   drain(): void;
+  /** Whether it does so already; what would go on for long ends then. */
+  isDraining(): boolean;
 }
 
 const checkTimeoutMs = 1000;
@@ -61,5 +63,6 @@ export function createHealth(checks: Record<string, () => void | Promise<void>>,
     drain() {
       draining = true;
     },
+    isDraining: () => draining,
   };
 }

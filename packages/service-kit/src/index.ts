@@ -48,6 +48,7 @@ export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
+export { type ServerEvent, ServerEventsSchema } from './server-sent-events.ts';
 export { createServiceApp } from './service-app.ts';
 export type { Client, OtherService, ServiceFetch } from './service-fetch.ts';
 export {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { mediaTypesOf, type Route } from './route.ts';
+import { ServerEventsSchema } from './server-sent-events.ts';
 
 const ProblemSchema = z
   .object({
@@ -160,6 +161,7 @@ function describeCaller(declared: Route): { description?: string } {
 }
 
 function success(status: string, schema: z.ZodType, { versioned }: Route) {
+  const type = schema === ServerEventsSchema ? 'text/event-stream' : 'application/json';
   const headers = {
     ...(status === '201' && { Location: text.describe('Where it is now') }),
     ...(versioned && { ETag: text.describe('Its version') }),
@@ -167,7 +169,7 @@ function success(status: string, schema: z.ZodType, { versioned }: Route) {
   return {
     description: status === '201' ? 'Created' : 'Success',
     ...(Object.keys(headers).length > 0 && { headers: z.object(headers) }),
-    ...(!(schema instanceof z.ZodUndefined) && { content: { 'application/json': { schema } } }),
+    ...(!(schema instanceof z.ZodUndefined) && { content: { [type]: { schema } } }),
   };
 }
 

@@ -4,6 +4,7 @@ import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import { entityTagOf, type Versions, versionsIn } from './entity-tag.ts';
 import { type FieldError, Problem, toProblem } from './problem.ts';
+import { type ServerEvent, ServerEventsSchema, sendEvents } from './server-sent-events.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 type Responses = Record<number, z.ZodType>;
@@ -220,6 +221,10 @@ function handle(declared: Route): RequestHandler {
     }
     noteReply(declared, req, reply.status);
     const schema = declared.responses[reply.status];
+    if (schema === ServerEventsSchema) {
+      await sendEvents(res, reply.body as unknown as AsyncIterable<ServerEvent>);
+      return;
+    }
     if (schema === undefined)
       throw new Error(`${declared.method} ${declared.path} answered an undeclared status`);
     // Parsing the answer as well keeps a column that nobody declared from leaving.

@@ -12,8 +12,10 @@ import {
 } from '@gatehouse/service-kit';
 import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
+import { AuditEntrySchema } from '../audit/audit-entry.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { createAuditReader } from '../audit/audit-reader.ts';
+import { accountsAudience } from '../protocol/scopes.ts';
 import type { AccountAccess } from './account-access.ts';
 import { type Act, createAccountAdmin } from './account-admin.ts';
 import type { Account } from './accounts.ts';
@@ -29,18 +31,6 @@ const AccountSchema = z.object({
   roles: z.array(z.string()),
   disabled: z.boolean(),
   createdAt: TimestampSchema,
-});
-
-const AuditEntrySchema = z.object({
-  id: z.string(),
-  at: z.iso.datetime(),
-  event: z.string(),
-  outcome: z.enum(['success', 'failure']),
-  actorId: z.string().nullable(),
-  clientId: z.string().nullable(),
-  address: z.string().nullable(),
-  requestId: z.string().nullable(),
-  detail: z.unknown(),
 });
 
 const RolesSchema = z.strictObject({
@@ -67,7 +57,8 @@ interface AccountsApiDependencies extends AccountsGuardDependencies {
  * token that a client can get for itself opens them.
  */
 export function accountsApi(deps: AccountsApiDependencies): RequestHandler {
-  return createRouter(accountRoutes(deps), guardAccounts(deps));
+  const guard = guardAccounts(deps, { audience: accountsAudience, adminScope: forAdmins.scope });
+  return createRouter(accountRoutes(deps), guard.authenticate);
 }
 
 function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly Route[] {
@@ -143,7 +134,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       summary: 'Lists what concerns an account, newest first',
       params: IdParamsSchema,
       query: AuditQuerySchema,
-      responses: { 200: createPageSchema(AuditEntrySchema) },
+      responses: { 200: createPageSchema(AuditEntrySchema.omit({ accountId: true })) },
       handler: async ({ params, query: { limit, cursor } }) => {
         found(await accounts.find(params.id));
         const entries = await auditReader.listForAccount(params.id, { limit: limit + 1, cursor });

@@ -1,8 +1,13 @@
-import { AuthError, callerOf, createAuthenticate, type PublicKey } from '@gatehouse/auth-middleware';
+import {
+  AuthError,
+  type Caller,
+  callerOf,
+  createAuthenticate,
+  type PublicKey,
+} from '@gatehouse/auth-middleware';
 import type { Metrics } from '@gatehouse/service-kit';
 import { type RequestHandler, Router } from 'express';
 import type { JWK } from 'jose';
-import { accountsAudience } from '../protocol/scopes.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import type { AccountStore } from './accounts.ts';
 
@@ -15,20 +20,24 @@ export interface AccountsGuardDependencies {
   metrics: Metrics;
 }
 
+export interface AccountsGuard {
+  authenticate: RequestHandler;
+  /** Whether the caller of a request that has been let in would be let in now. */
+  isLive(caller: Caller): Promise<boolean>;
+}
+
 /**
- * Lets only live tokens for the accounts API pass, by the durable list of revocations and by the account as it is now:
- * a token with `accounts:admin` is worth nothing once its subject is no administrator.
+ * Lets only live tokens for one audience pass, by the durable list of revocations and by the account as it is now: a
+ * token with the scope of administrators is worth nothing once its subject is none. Tokens that are bound to a key are
+ * refused: nothing here remembers their proofs.
  */
-export function guardAccounts({
-  issuer,
-  publicKeys,
-  revocations,
-  accounts,
-  metrics,
-}: AccountsGuardDependencies): RequestHandler {
+export function guardAccounts(
+  { issuer, publicKeys, revocations, accounts, metrics }: AccountsGuardDependencies,
+  { audience, adminScope }: { audience: string; adminScope: string },
+): AccountsGuard {
   const verify = createAuthenticate({
     issuer,
-    audiences: [accountsAudience],
+    audiences: [audience],
     keySet: {
       load: async () => {},
       current: () => publicKeys() as { keys: PublicKey[] },
@@ -42,17 +51,28 @@ export function guardAccounts({
     onVerdict: metrics.countVerdict,
   });
 
-  const requireLive: RequestHandler = async (req, _res, next) => {
-    const { tokenId: jti, subject: sub, issuedAt: iat, grantId: gid, scopes } = callerOf(req);
+  const accountOf = async ({ tokenId: jti, subject: sub, issuedAt: iat, grantId: gid }: Caller) => {
     const account = await accounts.find(sub);
-    if (account?.disabled !== false || (await revocations.isRevoked({ jti, sub, iat, gid }))) {
-      throw new AuthError('invalid_token', 'The access token has been revoked');
-    }
-    if (scopes.has('accounts:admin') && !account.roles.includes('admin')) {
+    const isOver = account?.disabled !== false || (await revocations.isRevoked({ jti, sub, iat, gid }));
+    return isOver ? undefined : account;
+  };
+  const mayAdminister = ({ scopes }: Caller, roles: readonly string[]) =>
+    !scopes.has(adminScope) || roles.includes('admin');
+
+  const requireLive: RequestHandler = async (req, _res, next) => {
+    const account = await accountOf(callerOf(req));
+    if (account === undefined) throw new AuthError('invalid_token', 'The access token has been revoked');
+    if (!mayAdminister(callerOf(req), account.roles)) {
       throw new AuthError('insufficient_scope', 'This needs a role that the caller does not have');
     }
     next();
   };
 
-  return Router().use(verify, requireLive);
+  return {
+    authenticate: Router().use(verify, requireLive),
+    async isLive(caller) {
+      const account = caller.expiresAt > Date.now() / 1000 ? await accountOf(caller) : undefined;
+      return account !== undefined && mayAdminister(caller, account.roles);
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import type { Db } from '@gatehouse/service-kit';
-import { and, desc, eq, lt } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditEvents } from '../schema.ts';
 
 /** One line of the record, as an administrator reads it. */
@@ -14,6 +14,10 @@ export interface AuditReader {
     accountId: string,
     page: { limit: number; cursor?: string | undefined },
   ): Promise<AuditEntry[]>;
+  /** What came after an entry, the oldest first: but the last second, in which some may not be there yet. */
+  listAfter(id: string, limit: number): Promise<AuditEntry[]>;
+  /** The newest entries of all accounts, the newest first. */
+  listNewest(limit: number): Promise<AuditEntry[]>;
 }
 
 /** Reads the record. */
@@ -27,7 +31,27 @@ export function createAuditReader(db: Db): AuditReader {
         .where(and(eq(auditEvents.accountId, accountId), older))
         .orderBy(desc(auditEvents.id))
         .limit(limit);
-      return rows.map(({ id, at, ...entry }) => ({ ...entry, id: String(id), at: at.toISOString() }));
+      return rows.map(toEntry);
+    },
+
+    async listAfter(id, limit) {
+      const isSettled = lt(auditEvents.at, sql`now() - interval '1 second'`);
+      const rows = await db
+        .select()
+        .from(auditEvents)
+        .where(and(gt(auditEvents.id, Number(id)), isSettled))
+        .orderBy(asc(auditEvents.id))
+        .limit(limit);
+      return rows.map(toEntry);
+    },
+
+    async listNewest(limit) {
+      const rows = await db.select().from(auditEvents).orderBy(desc(auditEvents.id)).limit(limit);
+      return rows.map(toEntry);
     },
   };
+}
+
+function toEntry({ id, at, ...entry }: typeof auditEvents.$inferSelect): AuditEntry {
+  return { ...entry, id: String(id), at: at.toISOString() };
 }

@@ -1,11 +1,14 @@
 import type { DenylistWriter, Revocation, TokenReference } from '@gatehouse/denylist';
 import { type Db, type Logger, repeat } from '@gatehouse/service-kit';
-import { and, asc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
 import { lifetimes } from '../protocol/scopes.ts';
 import { revocations as table } from '../schema.ts';
 
 /** What is to be revoked: a token, every token of a grant, or what a subject was issued before a moment (epoch seconds). */
 export type Target = { jti: string } | { gid: string } | { sub: string; notBefore: number };
+
+/** An entry as administrators see it; what it names is an id, never a token. */
+export type RevokedEntry = Pick<Row, 'kind' | 'value' | 'expiresAt'>;
 
 export interface Revocations {
   /**
@@ -18,6 +21,8 @@ export interface Revocations {
   revokeAll(work: (transaction: Db) => Promise<readonly Target[]>): Promise<void>;
   /** Asks the durable list, which is right even while the denylist is away. */
   isRevoked(token: TokenReference): Promise<boolean>;
+  /** What is revoked and has not expired by itself: how many entries, and the newest of them. */
+  list(limit: number): Promise<{ size: number; newest: RevokedEntry[] }>;
   /** Brings to the denylist whatever it lacks; also done twice a second until `close`. */
   deliver(): Promise<void>;
   close(): Promise<void>;
@@ -108,6 +113,19 @@ export function createRevocations({
       );
       const found = await db.select({ id: table.id }).from(table).where(and(names, unexpired())).limit(1);
       return found.length > 0;
+    },
+
+    async list(limit) {
+      const size = await db.$count(table, unexpired());
+      const { kind, value, expiresAt } = table;
+      const shown = { kind, value, expiresAt };
+      const newest = await db
+        .select(shown)
+        .from(table)
+        .where(unexpired())
+        .orderBy(desc(table.id))
+        .limit(limit);
+      return { size, newest };
     },
   };
 }

@@ -196,6 +196,25 @@ export const experiments: readonly Experiment[] = [
     },
   },
   {
+    id: 'rotation',
+    title: 'Key rotation under traffic',
+    sends:
+      'An admin publishes a new signing key, while GET /users/me is sent fifty times with a token from before.',
+    expects: 'Not one 401: a key signs only when everybody knows it, and goes when its last token has died.',
+    decidedBy: 'apps/auth/src/keys/keys.ts',
+    run: async () => {
+      const { accessToken } = await tokensOf('alice', 'profile:read');
+      const traffic = Promise.all(Array.from({ length: 50 }, () => call('/users/me', accessToken)));
+      const rotated = await asAdmin('POST', '/admin/keys/rotate');
+      const statuses = new Set((await traffic).map(({ status }) => status));
+      statuses.add((await call('/users/me', (await tokensOf('alice', 'profile:read')).accessToken)).status);
+      return {
+        held: rotated.status === 202 && `${[...statuses]}` === '200',
+        seen: `The rotation: ${rotated.status}; the calls: ${[...statuses].join(', ')}.`,
+      };
+    },
+  },
+  {
     id: 'dpop',
     title: 'A bound token without its proof',
     sends:

@@ -16,7 +16,7 @@ export function overview(): TemplateResult {
     <ul class="ways">
       <li><a href="#call">Call</a>: every route, as anybody, with each check of the answer.</li>
       <li><a href="#token">Token</a>: what is in it, what it means, and what each service says to it.</li>
-      <li><a href="#lab">Lab</a>: twenty ways to break in, and what stops each of them.</li>
+      <li><a href="#lab">Lab</a>: more than twenty ways to break in, and what stops each of them.</li>
       <li><a href="#live">Live</a>: keys, denylist, grants and the audit log, for an admin.</li>
     </ul>
     <p><button type="button" class="quiet" @click=${startTour}>Take the tour</button></p>

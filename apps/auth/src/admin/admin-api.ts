@@ -1,0 +1,225 @@
+import {
+  createOpenApi,
+  createPageSchema,
+  createRouter,
+  type Db,
+  type Health,
+  Problem,
+  type Route,
+  route,
+  ServerEventsSchema,
+} from '@gatehouse/service-kit';
+import { type RequestHandler, Router } from 'express';
+import { z } from 'zod';
+import type { AccountAccess } from '../accounts/account-access.ts';
+import { type AccountsGuardDependencies, guardAccounts } from '../accounts/accounts-guard.ts';
+import { AuditEntrySchema } from '../audit/audit-entry.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { createAuditReader } from '../audit/audit-reader.ts';
+import type { ConsentStore } from '../interaction/consents.ts';
+import { listKeys, rotateKeys } from '../keys/keys.ts';
+import { apiAudience } from '../protocol/scopes.ts';
+import type { Vault } from '../protocol/vault.ts';
+import { createLiveEvents } from './live-events.ts';
+
+const KeySchema = z
+  .object({
+    kid: z.string(),
+    stage: z.enum(['published', 'signing', 'retired', 'removed']),
+    createdAt: z.iso.datetime(),
+    signsFrom: z.iso.datetime(),
+  })
+  .meta({ id: 'SigningKey' });
+
+const RevokedEntrySchema = z
+  .object({
+    kind: z.enum(['jti', 'gid', 'sub']).describe('One token, every token of a grant, or of a subject'),
+    value: z.string(),
+    expiresAt: z.iso.datetime(),
+  })
+  .meta({ id: 'DenylistEntry' });
+
+const GrantSchema = z
+  .object({
+    clientId: z.string(),
+    scopes: z.array(z.string()),
+    since: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Grant' });
+
+const AccountParamsSchema = z.object({
+  // Bob of the demo.
+  id: z.uuid().meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
+});
+
+const forAdmins = { scope: 'users:admin', role: 'admin', user: true } as const;
+const mostShown = 100;
+
+interface AdminApiDependencies extends AccountsGuardDependencies {
+  db: Db;
+  vault: Vault;
+  access: AccountAccess;
+  consents: ConsentStore;
+  audit: AuditLog;
+  health: Health;
+  keyPublishSeconds: number;
+}
+
+/**
+ * What administrators see of the running system, and the few things that they do to it, with its OpenAPI document. It is for
+ * tokens of the API, as they come through the gateway.
+ */
+export function adminApi(deps: AdminApiDependencies): RequestHandler {
+  const guard = guardAccounts(deps, { audience: apiAudience, adminScope: forAdmins.scope });
+  const routes = adminRoutes({ ...deps, isLive: guard.isLive });
+  const about = { title: 'admin', description: 'What administrators see of the running system' };
+  const openApi = createOpenApi(routes, { ...about, issuer: deps.issuer });
+  return Router()
+    .get('/openapi.json', (_req, res) => {
+      res.json(openApi);
+    })
+    .use(createRouter(routes, guard.authenticate));
+}
+
+/** The routes of administrators, as declared. */
+export function adminRoutes({
+  db,
+  vault,
+  accounts,
+  access,
+  consents,
+  audit,
+  revocations,
+  health,
+  keyPublishSeconds,
+  isLive,
+}: Omit<AdminApiDependencies, 'issuer' | 'publicKeys' | 'metrics'> &
+  Pick<ReturnType<typeof guardAccounts>, 'isLive'>): readonly Route[] {
+  const auditReader = createAuditReader(db);
+  const keys = async () =>
+    (await listKeys(db)).map(({ kid, stage, createdAt, signsFrom }) => ({
+      kid,
+      stage,
+      createdAt: createdAt.toISOString(),
+      signsFrom: signsFrom.toISOString(),
+    }));
+  const denylist = async () => {
+    const { size, newest } = await revocations.list(mostShown);
+    const items = newest.map(({ expiresAt, ...entry }) => ({ ...entry, expiresAt: expiresAt.toISOString() }));
+    return { size, items };
+  };
+  const liveEvents = createLiveEvents({ auditReader, keys, denylist, isOver: () => health.isDraining() });
+
+  const requireAccount = async (id: string) => {
+    if ((await accounts.find(id)) === undefined) throw new Problem(404, 'No such account');
+  };
+
+  return [
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/admin/keys',
+      summary: 'Lists every signing key there ever was, the newest first',
+      responses: { 200: createPageSchema(KeySchema).meta({ id: 'SigningKeyPage' }) },
+      handler: async () => ({ status: 200, body: { items: (await keys()).slice(0, mostShown), next: null } }),
+    }),
+    route({
+      ...forAdmins,
+      method: 'post',
+      path: '/admin/keys/rotate',
+      summary: 'Publishes a new signing key, which signs once everybody knows it',
+      responses: { 202: z.object({ kid: z.string() }).meta({ id: 'RotatedKey' }) },
+      handler: async ({ caller }) => {
+        const actor = caller.subject;
+        const kid = await rotateKeys(db, vault, { publishSeconds: keyPublishSeconds, actor });
+        audit.count({ event: 'key-rotation', outcome: 'success' });
+        return { status: 202, body: { kid: String(kid) } };
+      },
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/admin/denylist',
+      summary: 'Reads how much is revoked, and the newest hundred of it',
+      responses: {
+        200: z.object({ size: z.int(), items: z.array(RevokedEntrySchema) }).meta({ id: 'Denylist' }),
+      },
+      handler: async () => ({ status: 200, body: await denylist() }),
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/admin/accounts/{id}/grants',
+      summary: 'Lists what an account has allowed to whom',
+      params: AccountParamsSchema,
+      responses: { 200: createPageSchema(GrantSchema).meta({ id: 'GrantPage' }) },
+      handler: async ({ params: { id } }) => {
+        await requireAccount(id);
+        const items = (await consents.list(id)).map((consent) => ({
+          clientId: consent.clientId,
+          scopes: [...consent.openidScopes, ...consent.apiScopes],
+          since: consent.createdAt.toISOString(),
+          updatedAt: consent.updatedAt.toISOString(),
+        }));
+        return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      ...forAdmins,
+      method: 'delete',
+      path: '/admin/accounts/{id}/grants/{clientId}',
+      summary: 'Withdraws what an account has allowed to a client, with every token that came of it',
+      params: AccountParamsSchema.extend({
+        clientId: z
+          .string()
+          .max(100)
+          .meta({ param: { example: 'explorer' } }),
+      }),
+      responses: { 204: z.undefined() },
+      handler: async ({ params: { id, clientId }, caller: { subject: actorId }, req }) => {
+        await requireAccount(id);
+        const isAllowed = (await consents.list(id)).some((consent) => consent.clientId === clientId);
+        if (!isAllowed) throw new Problem(404, 'The account has allowed this client nothing');
+        const event = { event: 'consent-withdrawal', outcome: 'success' } as const;
+        await audit.record({ ...event, accountId: id, actorId, clientId }, req);
+        // In this order: a grant that is made meanwhile is not missed.
+        await consents.forget(id, clientId);
+        await access.endGrantsOf(id, clientId);
+        return { status: 204, body: undefined };
+      },
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/admin/audit',
+      summary: 'Lists the newest hundred entries of the audit log, of all accounts',
+      responses: { 200: createPageSchema(AuditEntrySchema).meta({ id: 'AuditTail' }) },
+      handler: async () => ({
+        status: 200,
+        body: { items: await auditReader.listNewest(mostShown), next: null },
+      }),
+    }),
+    route({
+      ...forAdmins,
+      method: 'get',
+      path: '/admin/events',
+      summary: 'Streams what is new in the audit log, the keys and the denylist, for fifty seconds',
+      headers: z.object({
+        'last-event-id': z
+          .string()
+          .regex(/^\d{1,15}$/)
+          .optional()
+          .describe('The id of the last event that is known already'),
+      }),
+      responses: { 200: ServerEventsSchema },
+      handler: async ({ headers, caller }) => {
+        const events = await liveEvents.open({
+          after: headers['last-event-id'],
+          isWelcome: () => isLive(caller),
+        });
+        return { status: 200, body: events };
+      },
+    }),
+  ];
+}

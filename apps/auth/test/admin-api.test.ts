@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { authorizeUrl, redemption, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
+
+const bob = 'b0b00000-0000-4000-8000-000000000002';
+const paths = [
+  '/admin/keys',
+  '/admin/denylist',
+  '/admin/audit',
+  '/admin/events',
+  `/admin/accounts/${bob}/grants`,
+];
+
+suite('the API of administrators', () => {
+  let auth: TestAuth;
+  before(async () => {
+    auth = await startTestAuth();
+  });
+  after(() => auth?.close());
+
+  const tokenOf = async (username: string, scope = 'users:admin') => {
+    const { status, body } = await auth.password({
+      username,
+      password: `${username}-demo-pass`,
+      scope,
+    });
+    assert.equal(status, 200, JSON.stringify(body));
+    return body.access_token as string;
+  };
+  const call = (token: string | undefined, path: string, method = 'GET') =>
+    auth.send(path, { method, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+
+  test('T01 T11 Z06 nobody without a token, the scope and the role, as the account has it now, gets in', async () => {
+    const [customer, unscoped] = [await tokenOf('alice'), await tokenOf('admin', 'profile:read')];
+    for (const path of paths) {
+      assert.equal((await call(undefined, path)).status, 401, path);
+      assert.equal((await call(unscoped, path)).status, 403, path);
+      assert.equal((await call(customer, path)).status, 403, path);
+    }
+    assert.equal((await call(customer, '/admin/keys/rotate', 'POST')).status, 403);
+    assert.equal((await call(undefined, '/admin/keys/rotate', 'POST')).status, 401);
+  });
+
+  test('a rotation publishes one key, however often it is asked for, and is on record with its administrator', async () => {
+    const token = await tokenOf('admin');
+    const [first, second] = [
+      await call(token, '/admin/keys/rotate', 'POST'),
+      await call(token, '/admin/keys/rotate', 'POST'),
+    ];
+    assert.deepEqual([first.status, second.status], [202, 202]);
+    assert.equal(first.body.kid, second.body.kid);
+    const { items } = (await call(token, '/admin/keys')).body;
+    assert.deepEqual(
+      items.map(({ stage }: { stage: string }) => stage),
+      ['published', 'signing'],
+    );
+    assert.equal(items[0].kid, first.body.kid);
+    const { items: entries } = (await call(token, '/admin/audit')).body;
+    const rotations = entries.filter(
+      ({ event, detail }: { event: string; detail: { kid?: string } }) =>
+        event === 'key-rotation' && detail.kid === first.body.kid,
+    );
+    assert.equal(rotations.length, 1);
+    assert.match(rotations[0].actorId, /^[\da-f-]{36}$/);
+  });
+
+  test('what is revoked stands in the denylist by its id, and no token does', async () => {
+    const token = await tokenOf('admin');
+    const { size } = (await call(token, '/admin/denylist')).body;
+    const revoked = await tokenOf('bob', 'profile:read');
+    await auth.post('/revoke', { token: revoked }, { id: 'demo-first-party' });
+    const { body } = await call(token, '/admin/denylist');
+    assert.ok(body.size > size);
+    assert.ok(['jti', 'gid'].includes(body.items[0].kind));
+    assert.doesNotMatch(JSON.stringify(body), /eyJ/);
+  });
+
+  test('J37 A26 an administrator withdraws what an account has allowed, with its live tokens', async () => {
+    const token = await tokenOf('admin');
+    const { body } = await auth.post(
+      '/token',
+      redemption(await signIn(auth.browser(), authorizeUrl(), 'bob')),
+      { id: 'demo-web', secret: 'demo-web-secret' },
+    );
+    const path = `/admin/accounts/${bob}/grants`;
+    const { items } = (await call(token, path)).body;
+    assert.deepEqual(
+      items.map(({ clientId }: { clientId: string }) => clientId),
+      ['demo-web'],
+    );
+    assert.ok(items[0].scopes.includes('orders:write'));
+    assert.equal((await auth.userinfo(body.access_token)).status, 200);
+    assert.equal((await call(token, `${path}/demo-web`, 'DELETE')).status, 204);
+    assert.equal((await auth.userinfo(body.access_token)).status, 401);
+    assert.equal((await auth.refresh(body.refresh_token)).status, 400);
+    assert.equal((await call(token, `${path}/demo-web`, 'DELETE')).status, 404);
+    assert.deepEqual((await call(token, path)).body.items, []);
+    const unknown = '/admin/accounts/00000000-0000-4000-8000-000000000000/grants';
+    assert.equal((await call(token, unknown)).status, 404);
+  });
+
+  /** Reads a stream until what it told satisfies `isEnough`, or to its end. */
+  async function follow(token: string, isEnough: (text: string) => boolean, headers = {}): Promise<string> {
+    const leaving = AbortSignal.timeout(20_000);
+    const response = await fetch(`${auth.url}/admin/events`, {
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      signal: leaving,
+    });
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/);
+    let text = '';
+    for await (const chunk of (response.body as ReadableStream<Uint8Array>).pipeThrough(
+      new TextDecoderStream(),
+    )) {
+      text += chunk;
+      if (isEnough(text)) break;
+    }
+    return text;
+  }
+
+  test('a stream tells the keys, the denylist, and what is new in the audit log; the next one goes on after it', async () => {
+    const token = await tokenOf('admin');
+    const following = follow(token, (text) => /event: audit\ndata: .*"sign-in"/.test(text));
+    await auth.password({ username: 'bob', password: 'wrong' });
+    const text = await following;
+    assert.match(text, /event: keys\ndata: \[/);
+    assert.match(text, /event: denylist\ndata: \{"size"/);
+    const ids = [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+    const last = Math.max(...ids);
+    await auth.password({ username: 'bob', password: 'wrong again' });
+    const next = await follow(token, (told) => told.includes('event: audit'), {
+      'last-event-id': String(last),
+    });
+    const [, first] = /id: (\d+)\nevent: audit/.exec(next) ?? [];
+    assert.ok(Number(first) > last);
+  });
+
+  test('J37 a stream ends when its token is revoked', async () => {
+    const token = await tokenOf('admin');
+    let isRevoked = false;
+    await follow(token, (text) => {
+      if (!isRevoked && text.includes('event: keys')) {
+        isRevoked = true;
+        void auth.post('/revoke', { token }, { id: 'demo-first-party' });
+      }
+      return false;
+    });
+    assert.ok(isRevoked);
+    assert.equal((await call(token, '/admin/keys')).status, 401);
+  });
+
+  test('too many streams are 503 with Retry-After, and those that have left make room', async () => {
+    const token = await tokenOf('admin');
+    const leaving = new AbortController();
+    const headers = { authorization: `Bearer ${token}` };
+    const open = () => fetch(`${auth.url}/admin/events`, { headers, signal: leaving.signal });
+    const streams = await Promise.all(Array.from({ length: 21 }, open));
+    const refused = streams.filter(({ status }) => status === 503);
+    assert.equal(refused.length, 1);
+    assert.equal(refused[0]?.headers.get('retry-after'), '10');
+    leaving.abort();
+    for (let tries = 0; ; tries += 1) {
+      assert.ok(tries < 20, 'no stream makes room');
+      const response = await fetch(`${auth.url}/admin/events`, { headers });
+      await response.body?.cancel();
+      if (response.status === 200) break;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  });
+});
+
+test('a stop ends the streams', async (t) => {
+  const auth = await startTestAuth();
+  t.after(() => auth.close());
+  const { body } = await auth.password({
+    username: 'admin',
+    password: 'admin-demo-pass',
+    scope: 'users:admin',
+  });
+  const response = await fetch(`${auth.url}/admin/events`, {
+    headers: { authorization: `Bearer ${body.access_token}` },
+  });
+  const reading = response.text();
+  await auth.close();
+  assert.match(await reading, /event: keys/);
+});

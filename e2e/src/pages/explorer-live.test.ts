@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { passwords, tokenOf } from '../sign-in.ts';
+import { gateway } from '../target.ts';
+import { violations } from './axe.ts';
+import { launchChromium, needsChromium } from './chromium.ts';
+import { openExplorer, signInAs } from './explorer.ts';
+
+suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () => {
+  let browser: Browser;
+  before(async () => {
+    browser = await launchChromium();
+  });
+  after(() => browser?.close());
+
+  test('an admin sees keys, denylist, grants and the audit log, each change as it comes, and acts on them; a customer does not', async () => {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const page = await context.newPage();
+    await openExplorer(page, gateway, 'live');
+    await signInAs(page, { username: 'alice', password: passwords.alice }, ['users:admin']);
+    await page.getByText('are for an admin').waitFor();
+    await signInAs(page, { username: 'admin', password: passwords.admin }, ['users:admin']);
+
+    const keys = page.locator('section', { has: page.getByRole('heading', { name: 'Signing keys' }) });
+    await keys.getByText('signing', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Rotate' }).click();
+    await page.getByText('A new key is published.').waitFor();
+    await keys.getByText('published', { exact: true }).waitFor();
+    await page.getByText('key-rotation').first().waitFor();
+    assert.deepEqual(await violations(page), []);
+
+    const entries = page.locator('.audit tbody tr', { hasText: 'token-issue' });
+    const before = await entries.first().innerText();
+    await tokenOf('bob', 'profile:read');
+    await page.locator('.audit tbody tr', { hasText: 'bob' }).first().waitFor();
+    assert.notEqual(await page.locator('.audit tbody tr').first().innerText(), before);
+
+    await page.getByLabel('Account').selectOption({ label: 'alice' });
+    const row = page.getByRole('row', { name: /explorer/ }).filter({ has: page.getByRole('button') });
+    assert.match(await row.innerText(), /orders:read/);
+    await page.getByRole('button', { name: 'Revoke explorer' }).click();
+    await page.getByText('What explorer was allowed is over.').waitFor();
+    await row.waitFor({ state: 'detached' });
+    const denylist = page.locator('section', { has: page.getByRole('heading', { name: 'Denylist' }) });
+    await denylist.getByText('a grant').first().waitFor();
+    await page.goto(`${gateway}/explorer/#call`);
+    await page.getByRole('button', { name: 'alice', exact: true }).click();
+    await page.getByRole('button', { name: 'Send as alice' }).click();
+    await page.getByRole('heading', { name: /^401 after/ }).waitFor();
+    await context.close();
+  });
+});

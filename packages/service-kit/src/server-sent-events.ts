@@ -1,0 +1,40 @@
+import { once } from 'node:events';
+import type { Response } from 'express';
+import { z } from 'zod';
+
+/** One of a stream of server-sent events (HTML, 9.2); without `data` it only shows that the stream is alive. */
+export interface ServerEvent {
+  /** By which the next stream goes on after it, in Last-Event-ID. */
+  id?: string;
+  event?: string;
+  data?: unknown;
+}
+
+/** What a route answers with that sends events: a handler gives them as they come. */
+export const ServerEventsSchema = z
+  .custom<AsyncIterable<ServerEvent>>()
+  .meta({ override: { type: 'string', description: 'Server-sent events, until the stream ends' } });
+
+/** Sends events until there are no more, or nobody reads them: the next one is asked for when the one before has left. */
+export async function sendEvents(res: Response, events: AsyncIterable<ServerEvent>): Promise<void> {
+  const leaving = new AbortController();
+  res.once('close', () => leaving.abort());
+  res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+  res.flushHeaders();
+  try {
+    for await (const event of events) {
+      if (res.closed) return;
+      if (!res.write(textOf(event))) await once(res, 'drain', leaving);
+    }
+    res.end();
+  } catch (error) {
+    // Its headers have left, so the end is all that can be told.
+    if (!leaving.signal.aborted) res.destroy(error instanceof Error ? error : undefined);
+  }
+}
+
+function textOf({ id, event, data }: ServerEvent): string {
+  if (data === undefined) return ':\n\n';
+  const lines = [id !== undefined && `id: ${id}`, event !== undefined && `event: ${event}`];
+  return `${[...lines.filter(Boolean), `data: ${JSON.stringify(data)}`].join('\n')}\n\n`;
+}
