@@ -48,15 +48,15 @@ test('everything else is a 404 problem without an upstream request (H39)', async
   const gateway = await startTestGateway(t);
   const authorization = await gateway.bearer();
   const paths = [
-    '/',
     '/metrics',
     '/internal',
-    '/admin',
+    '/administration',
     '/__debug',
     '/docsx',
     '/docs/openapi.json',
     '/openapi',
-    '/explorer',
+    '/explorerx',
+    '/explorer/index.html',
     '/itemsx',
     '/accounts/5f0c',
   ];
