@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { temporaryDirectory } from '../system.ts';
 
@@ -15,6 +15,9 @@ run('npm', 'run', '--silent', 'new-service', '--', 'payments');
 run('npm', 'install', '--offline');
 if (/"resolved": "https?:/.test(readFileSync(join(copy, 'package-lock.json'), 'utf8')))
   fail('package-lock.json names a registry');
+run('npm', 'run', '--silent', 'db:generate', '-w', '@gatehouse/payments');
+if (globSync('apps/payments/migrations/*.sql', { cwd: copy }).length !== 1)
+  fail('the migration is not what drizzle-kit makes of the schema');
 run('npm', 'run', '--silent', 'access');
 run('npm', 'run', '--silent', 'fix');
 run('npm', 'run', '--silent', 'check');

@@ -11,9 +11,9 @@ export function behindLine(line: string, inserted: string): Edit {
   };
 }
 
-/** Puts lines before the only place where this begins. */
+/** Puts a text before the only place where this is. */
 export function before(anchor: string, inserted: string): Edit {
-  return (text) => text.replace(onlyOne(text, anchor), () => `${inserted}\n${anchor}`);
+  return (text) => text.replace(onlyOne(text, anchor), () => `${inserted}${anchor}`);
 }
 
 /** Puts a text behind the only place where this is. */

@@ -47,7 +47,8 @@ function singularOf(plural: string): string {
 
 /** The text about notes, made one about this service. */
 export function rename(text: string, { plural, singular }: Names): string {
-  return text.replace(/notes|note/gi, (word) => {
+  // Upper and lower case matter, or the S of NoteStore would make it many.
+  return text.replace(/NOTES?|[Nn]otes?/g, (word) => {
     const name = word.toLowerCase() === 'notes' ? plural : singular;
     if (word === word.toUpperCase()) return name.toUpperCase();
     return /^[A-Z]/.test(word) ? `${name[0]?.toUpperCase()}${name.slice(1)}` : name;

@@ -9,123 +9,135 @@ import {
   intoYaml,
 } from './edits.ts';
 
-/** A file that names every service, and how it comes to name one more. */
-export interface Place {
-  file: string;
-  /** Each with what it does, in words about the service. */
-  edits: readonly (readonly [what: string, edit: (rename: (text: string) => string) => Edit])[];
+/** A text that a file needs, in words about a service named notes. */
+export interface Addition {
+  what: string;
+  added: string;
+  edit: (added: string) => Edit;
 }
 
-/** Every place that has to know of a service, in the words of one named notes; `port` is where it listens. */
+/** A file that names every service, and what it needs to name one more. */
+export interface Place {
+  file: string;
+  additions: readonly Addition[];
+}
+
+const literal = (opening: string) => (entry: string) => intoLiteral(opening, entry);
+const line = (anchor: string) => (added: string) => behindLine(anchor, added);
+const yaml = (path: readonly (string | number)[]) => (entry: string) => intoYaml(path, entry);
+
+/** Every place that has to know of a service; `port` is where it listens. */
 export const placesFor = (port: number): readonly Place[] => [
   {
     file: 'apps/auth/src/protocol/scopes.ts',
-    edits: [
-      [
-        'the scopes notes:read and notes:write, in plain words',
-        (is) => (text) =>
-          [`'notes:read': 'See your notes'`, `'notes:write': 'Add notes for you'`].reduce(
-            (now, entry) => intoLiteral('const apiScopeMeanings = {', is(entry))(now),
-            text,
-          ),
-      ],
+    additions: [
+      {
+        what: 'the scope notes:read, in plain words',
+        added: `'notes:read': 'See your notes'`,
+        edit: literal('const apiScopeMeanings = {'),
+      },
+      {
+        what: 'the scope notes:write',
+        added: `'notes:write': 'Add notes for you'`,
+        edit: literal('const apiScopeMeanings = {'),
+      },
     ],
   },
   {
     file: 'apps/gateway/src/upstreams.ts',
-    edits: [
-      [
-        'the upstream notes, at NOTES_URL',
-        (is) => intoLiteral('export const upstreams = {', is('notes: api')),
-      ],
-      [
-        'the path /notes, by bearer token',
-        (is) =>
-          behindLine(
-            'export const forwardedPaths: readonly ForwardedPath[] = [',
-            is(`  { path: '/notes', to: 'notes', guard: 'bearer' },`),
-          ),
-      ],
+    additions: [
+      {
+        what: 'the upstream notes, at NOTES_URL',
+        added: 'notes: api',
+        edit: literal('export const upstreams = {'),
+      },
+      {
+        what: 'the path /notes, by bearer token',
+        added: `  { path: '/notes', to: 'notes', guard: 'bearer' },`,
+        edit: line('export const forwardedPaths: readonly ForwardedPath[] = ['),
+      },
     ],
   },
   {
     file: 'apps/all-in-one/package.json',
-    edits: [['the dependency @gatehouse/notes', (is) => dependency(is('@gatehouse/notes'), '0.1.0')]],
+    additions: [
+      {
+        what: 'the dependency @gatehouse/notes',
+        added: '@gatehouse/notes',
+        edit: (name) => dependency(name, '0.1.0'),
+      },
+    ],
   },
   {
     file: 'apps/all-in-one/src/services.ts',
-    edits: [
-      [
-        'notes in the list that the access table is made from',
-        (is) => (text) =>
-          intoLiteral(
-            'export const services = [',
-            is('notes'),
-          )(
-            behindLine(
-              `import { orders } from '@gatehouse/orders';`,
-              is(`import { notes } from '@gatehouse/notes';`),
-            )(text),
-          ),
-      ],
+    additions: [
+      {
+        what: 'the import',
+        added: `import { notes } from '@gatehouse/notes';`,
+        edit: line(`import { orders } from '@gatehouse/orders';`),
+      },
+      {
+        what: 'notes in the list that the access table is made from',
+        added: 'notes',
+        edit: literal('export const services = ['),
+      },
     ],
   },
   {
     file: 'apps/all-in-one/src/config.ts',
-    edits: [
-      [
-        `NOTES_PORT, ${port} unless given`,
-        (is) => intoLiteral('export const servicePorts = {', is(`NOTES_PORT: PortSchema.default(${port})`)),
-      ],
+    additions: [
+      {
+        what: `NOTES_PORT, ${port} unless given`,
+        added: `NOTES_PORT: PortSchema.default(${port})`,
+        edit: literal('export const servicePorts = {'),
+      },
     ],
   },
   {
     file: 'apps/all-in-one/src/start.ts',
-    edits: [
-      [
-        'the import',
-        (is) =>
-          behindLine(
-            `import { startGateway } from '@gatehouse/gateway';`,
-            is(`import { notes } from '@gatehouse/notes';`),
-          ),
-      ],
-      [
-        'npm start runs it',
-        (is) =>
-          before(
-            '  const upstreams = {',
-            is(`  const notesConfig = { ...api, PORT: config.NOTES_PORT };
-  const notesUrl = await started(startService(notes, notesConfig, partsOf('notes')));`),
-          ),
-      ],
-      ['NOTES_URL for the gateway', (is) => intoLiteral('const upstreams = {', is('NOTES_URL: notesUrl'))],
-      ['its address in the banner', (is) => intoLiteral('    urls: {', is('notes: notesUrl'))],
+    additions: [
+      {
+        what: 'the import',
+        added: `import { notes } from '@gatehouse/notes';`,
+        edit: line(`import { items } from '@gatehouse/items';`),
+      },
+      {
+        what: 'npm start runs it',
+        added: `  const notesConfig = { ...api, PORT: config.NOTES_PORT };
+  const notesUrl = await started(startService(notes, notesConfig, partsOf('notes')));
+`,
+        edit: (lines) => before('  const upstreams = {', lines),
+      },
+      {
+        what: 'NOTES_URL for the gateway',
+        added: 'NOTES_URL: notesUrl',
+        edit: literal('const upstreams = {'),
+      },
+      { what: 'its address in the banner', added: 'notes: notesUrl', edit: literal('    urls: {') },
     ],
   },
   {
     file: 'e2e/src/system.ts',
-    edits: [['NOTES_PORT, a free one', (is) => intoLiteral('const portVariables = [', is(`'NOTES_PORT'`))]],
+    additions: [
+      { what: 'NOTES_PORT, a free one', added: `'NOTES_PORT'`, edit: literal('const portVariables = [') },
+    ],
   },
   {
     file: 'e2e/src/drills/processes.ts',
-    edits: [
-      [
-        'NOTES_URL for the gateway of the drills, where nothing listens',
-        (is) => intoLiteral('    gateway: {', is('NOTES_URL: at(ports.NOTES_PORT)')),
-      ],
+    additions: [
+      {
+        what: 'NOTES_URL for the gateway of the drills, where nothing listens',
+        added: 'NOTES_URL: at(ports.NOTES_PORT)',
+        edit: literal('    gateway: {'),
+      },
     ],
   },
   {
     file: 'docker-compose.yml',
-    edits: [
-      [
-        'the service notes, with a block like that of items',
-        (is) =>
-          beforeKey(
-            ['services'],
-            'redis',
-            is(`  notes:
+    additions: [
+      {
+        what: 'the service notes',
+        added: `  notes:
     <<: *service
     build: { context: ., dockerfile: infra/docker/Dockerfile, args: { APP: notes } }
     networks: [services, data]
@@ -135,51 +147,59 @@ export const placesFor = (port: number): readonly Place[] => [
     secrets: [notes-database-url]
     depends_on: { <<: *stores, auth: { condition: service_healthy } }
 
-`),
-          ),
-      ],
-      [
-        'NOTES_URL for the gateway',
-        (is) => intoYaml(['services', 'gateway', 'environment'], is('NOTES_URL: http://notes:8080')),
-      ],
-      [
-        'the gateway waits for it',
-        (is) => intoYaml(['services', 'gateway', 'depends_on'], is('notes: { condition: service_healthy }')),
-      ],
-      [
-        'the secret for postgres, which makes the database',
-        (is) => intoYaml(['services', 'postgres', 'secrets'], is('notes-database-url')),
-      ],
-      [
-        'the secret notes-database-url',
-        (is) =>
-          intoYaml(
-            ['secrets'],
-            is(`notes-database-url: { file: "\${SECRETS_DIR:-./infra/secrets/demo}/notes-database-url" }`),
-          ),
-      ],
+`,
+        edit: (block) => beforeKey(['services'], 'redis', block),
+      },
+      {
+        what: 'NOTES_URL for the gateway',
+        added: 'NOTES_URL: http://notes:8080',
+        edit: yaml(['services', 'gateway', 'environment']),
+      },
+      {
+        what: 'the gateway waits for it',
+        added: 'notes: { condition: service_healthy }',
+        edit: yaml(['services', 'gateway', 'depends_on']),
+      },
+      {
+        what: 'the secret for postgres, which makes the database',
+        added: 'notes-database-url',
+        edit: yaml(['services', 'postgres', 'secrets']),
+      },
+      {
+        what: 'the file of the secret',
+        added: `notes-database-url: { file: "\${SECRETS_DIR:-./infra/secrets/demo}/notes-database-url" }`,
+        edit: yaml(['secrets']),
+      },
     ],
   },
   {
     file: 'infra/observability/docker-compose.yml',
-    edits: [['its traces and metrics', (is) => behindLine('  orders: *observed', is('  notes: *observed'))]],
+    additions: [
+      {
+        what: 'its traces and metrics',
+        added: '  notes: *observed',
+        edit: line('  orders: *observed'),
+      },
+    ],
   },
   {
     file: 'infra/observability/prometheus/prometheus.yml',
-    edits: [
-      [
-        'where its metrics are',
-        (is) => intoYaml(['scrape_configs', 0, 'dns_sd_configs', 0, 'names'], is('notes')),
-      ],
+    additions: [
+      {
+        what: 'where its metrics are',
+        added: 'notes',
+        edit: yaml(['scrape_configs', 0, 'dns_sd_configs', 0, 'names']),
+      },
     ],
   },
   {
     file: 'infra/observability/prometheus/rules.yml',
-    edits: [
-      [
-        'the alert that it is gone',
-        (is) => behind(' or absent(up{service="orders"})', is(' or absent(up{service="notes"})')),
-      ],
+    additions: [
+      {
+        what: 'the alert that it is gone',
+        added: ' or absent(up{service="notes"})',
+        edit: (alternative) => behind(' or absent(up{service="orders"})', alternative),
+      },
     ],
   },
 ];

@@ -41,18 +41,18 @@ export function planService(root: string, names: Names): Plan {
   const secret = is('infra/secrets/demo/notes-database-url');
   created.set(secret, is('postgres://notes:demo-notes-database@postgres:5432/notes\n'));
   const changed = new Map<string, { text: string; changes: string[] }>();
-  for (const { file, edits } of placesFor(freePort(readText(root, servicePorts)))) {
+  for (const { file, additions } of placesFor(freePort(readText(root, servicePorts)))) {
     let text = readText(root, file);
-    for (const [, edit] of edits) {
+    for (const { added, edit } of additions) {
       try {
-        text = edit(is)(text);
+        text = edit(is(added))(text);
       } catch (error) {
         throw new Refusal(
           `${file} is not as expected, there is not exactly one: ${(error as Error).message}`,
         );
       }
     }
-    changed.set(file, { text, changes: edits.map(([what]) => is(what)) });
+    changed.set(file, { text, changes: additions.map(({ what }) => is(what)) });
   }
   return { created, changed };
 }
