@@ -109,6 +109,7 @@ test('a second service finds its places beside the first, and a service is not m
   const ports =
     /^ {2}TRINKETS_PORT: PortSchema\.default\((\d+)\),\n {2}FERRIES_PORT: PortSchema\.default\((\d+)\),\n\}/m;
   const [, first, second] = ports.exec(config) ?? [];
+  assert.ok(first, config);
   assert.equal(Number(second), Number(first) + 1);
   const before = everything(copy);
   const { status, stderr } = command(copy, 'trinkets');
