@@ -1,0 +1,10 @@
+CREATE SCHEMA "notes";
+--> statement-breakpoint
+CREATE TABLE "notes"."notes" (
+	"id" uuid PRIMARY KEY DEFAULT gen_random_uuid() NOT NULL,
+	"owner_id" text NOT NULL,
+	"text" text NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE INDEX "notes_newest_of_owner" ON "notes"."notes" USING btree ("owner_id","created_at","id");

@@ -1,0 +1,4 @@
+import { runService } from '@gatehouse/service-kit';
+import { notes } from './app.ts';
+
+runService(notes);
