@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium } from 'playwright-core';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
 
@@ -28,4 +28,20 @@ export async function launchChromium(): Promise<Browser> {
   // It knows nothing of NODE_EXTRA_CA_CERTS.
   if (process.env.TLS_DIRECTORY) args.push('--ignore-certificate-errors');
   return chromium.launch({ executablePath, args });
+}
+
+/** What pages complain of from now on, and what they ask of anybody but `origin`; answers that say no are expected. */
+export function watchFaults(context: BrowserContext, origin: string): readonly string[] {
+  const faults: string[] = [];
+  context.on('console', (message) => {
+    // Chromium complains of such answers by their status.
+    const isExpected = /^Failed to load resource: .* status of 4\d\d/.test(message.text());
+    if (['error', 'warning'].includes(message.type()) && !isExpected) faults.push(message.text());
+  });
+  context.on('weberror', (error) => faults.push(String(error.error())));
+  context.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.origin !== origin && url.protocol !== 'data:') faults.push(`asked ${url}`);
+  });
+  return faults;
 }

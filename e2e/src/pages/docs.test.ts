@@ -5,7 +5,7 @@ import { documentsByOrigin } from '../documented.ts';
 import { passwords } from '../sign-in.ts';
 import { gateway } from '../target.ts';
 import { violations } from './axe.ts';
-import { launchChromium, needsChromium } from './chromium.ts';
+import { launchChromium, needsChromium, watchFaults } from './chromium.ts';
 import { authorize, openDocs, openSignIn, type TriedInput, tryOut } from './docs.ts';
 
 const alice = { username: 'alice', password: passwords.alice };
@@ -21,17 +21,7 @@ suite('the API documentation in Chromium', { ...needsChromium(), timeout: 300_00
   /** Opens the documentation in a browser of its own; the page may complain of nothing, and load nothing of others. */
   async function withDocs(work: (page: Page, context: BrowserContext) => Promise<void>): Promise<void> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-    const faults: string[] = [];
-    context.on('console', (message) => {
-      // Chromium complains of answers that say no by their status.
-      const isExpected = /^Failed to load resource: .* status of 4\d\d/.test(message.text());
-      if (['error', 'warning'].includes(message.type()) && !isExpected) faults.push(message.text());
-    });
-    context.on('weberror', (error) => faults.push(String(error.error())));
-    context.on('request', (request) => {
-      const url = new URL(request.url());
-      if (url.origin !== gateway && url.protocol !== 'data:') faults.push(`asked ${url}`);
-    });
+    const faults = watchFaults(context, gateway);
     const page = await context.newPage();
     await openDocs(page, gateway);
     await work(page, context);

@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { passwords, tokenOf } from '../sign-in.ts';
 import { gateway } from '../target.ts';
 import { violations } from './axe.ts';
-import { launchChromium, needsChromium } from './chromium.ts';
+import { launchChromium, needsChromium, watchFaults } from './chromium.ts';
 import { openExplorer, signInAs } from './explorer.ts';
 
 suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () => {
@@ -16,6 +16,7 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
 
   test('an admin sees keys, denylist, grants and the audit log, each change as it comes, and acts on them; a customer does not', async () => {
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const faults = watchFaults(context, gateway);
     const page = await context.newPage();
     await openExplorer(page, gateway, 'live');
     await signInAs(page, { username: 'alice', password: passwords.alice }, ['users:admin']);
@@ -49,5 +50,6 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     await page.getByRole('button', { name: 'Send as alice' }).click();
     await page.getByRole('heading', { name: /^401 after/ }).waitFor();
     await context.close();
+    assert.deepEqual(faults, []);
   });
 });

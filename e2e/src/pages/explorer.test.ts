@@ -5,7 +5,7 @@ import { documentsByOrigin } from '../documented.ts';
 import { passwords } from '../sign-in.ts';
 import { gateway } from '../target.ts';
 import { violations } from './axe.ts';
-import { launchChromium, needsChromium } from './chromium.ts';
+import { launchChromium, needsChromium, watchFaults } from './chromium.ts';
 import { answerSignIn, openExplorer, signInAs } from './explorer.ts';
 
 const alice = { username: 'alice', password: passwords.alice };
@@ -26,17 +26,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
   ): Promise<void> {
     const viewport = { width, height: 900 };
     const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
-    const faults: string[] = [];
-    context.on('console', (message) => {
-      // Chromium complains of answers that say no by their status.
-      const isExpected = /^Failed to load resource: .* status of 4\d\d/.test(message.text());
-      if (['error', 'warning'].includes(message.type()) && !isExpected) faults.push(message.text());
-    });
-    context.on('weberror', (error) => faults.push(String(error.error())));
-    context.on('request', (request) => {
-      const url = new URL(request.url());
-      if (url.origin !== gateway && url.protocol !== 'data:') faults.push(`asked ${url}`);
-    });
+    const faults = watchFaults(context, gateway);
     const page = await context.newPage();
     await work(page, context);
     const kept = await page.evaluate<string>(
