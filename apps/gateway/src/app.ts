@@ -38,8 +38,10 @@ import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
 export { admissionVariables, allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
 
 export interface GatewayDependencies {
-  /** The public origin, which is also the issuer of every token. */
+  /** The public origin, which is also the issuer of every token unless the next one says otherwise. */
   issuer: string;
+  /** Who issues them instead, where that is somebody else. */
+  tokenIssuer: string;
   allowedHosts: readonly string[];
   /** Whether answers tell how they were decided. */
   explained: boolean;
@@ -72,7 +74,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   app.use(deps.health.router);
   app.use(createDocsRouter(deps.document));
   app.use(createExplorerRouter());
-  app.route(protectedResourcePath).get(protectedResource(deps.issuer)).all(onlyGet);
+  app.route(protectedResourcePath).get(protectedResource(deps)).all(onlyGet);
   app.use(notFound);
   app.use(problemHandler(deps.logger));
   return app;
@@ -90,12 +92,12 @@ const apiAudience = 'urn:gatehouse:api';
 const protectedResourcePath = '/.well-known/oauth-protected-resource';
 
 /** RFC 9728: tells clients where tokens for the APIs behind this origin come from. */
-function protectedResource(issuer: string): RequestHandler {
+function protectedResource({ issuer, tokenIssuer }: GatewayDependencies): RequestHandler {
   const metadata = {
     // Section 3.3 wants the URL that the metadata was found under, so it cannot be the audience urn.
     resource: issuer,
     resource_name: 'Gatehouse APIs',
-    authorization_servers: [issuer],
+    authorization_servers: [tokenIssuer],
     bearer_methods_supported: ['header'],
     dpop_signing_alg_values_supported: proofAlgorithms,
   };
@@ -140,6 +142,7 @@ export async function startGateway(
   for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
   const app = createGatewayApp({
     issuer: config.ISSUER,
+    tokenIssuer: config.TOKEN_ISSUER ?? config.ISSUER,
     allowedHosts: config.ALLOWED_HOSTS,
     explained: isExplained(config),
     authenticate: guard.authenticate,

@@ -1,4 +1,4 @@
-import { PortSchema, ProcessConfigSchema, tlsVariables, UrlSchema } from '@gatehouse/service-kit';
+import { guardVariables, PortSchema, ProcessConfigSchema, tlsVariables, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { ProxyListSchema } from './client-address.ts';
 import { rateLimitVariables } from './limits.ts';
@@ -30,8 +30,7 @@ export const admissionVariables = {
 /** The environment of the gateway: one `<NAME>_URL` for each upstream, and no default for where anything is. */
 export const GatewayConfigSchema = ProcessConfigSchema.extend({
   PORT: PortSchema.default(8080),
-  JWKS_URI: UrlSchema,
-  REDIS_URL: z.string().optional(),
+  ...guardVariables,
   /** Hosts, comma separated, that clients may name besides the issuer's own. */
   ALLOWED_HOSTS: z
     .string()

@@ -2,7 +2,13 @@ export { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth
 export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
 export { type Caller, callerOf, knownCallerOf } from './caller.ts';
 export { explain, noteCheck, noteNextHop } from './explain.ts';
-export { createKeySet, type KeySet, type KeySetOptions, type PublicKey } from './key-set.ts';
+export {
+  createKeySet,
+  type KeySet,
+  type KeySetOptions,
+  type PublicKey,
+  type SigningAlgorithm,
+} from './key-set.ts';
 export {
   createMemoryProofIds,
   createRedisProofIds,

@@ -1,19 +1,19 @@
 import { createPublicKey } from 'node:crypto';
 
-/** A public signing key as we keep it: these members and no others (RFC 7518, 6.2.1). */
-export type PublicKey = {
-  kty: 'EC';
-  crv: 'P-256';
-  x: string;
-  y: string;
-  kid: string;
-  alg: 'ES256';
-  use: 'sig';
-};
+/** The one algorithm that an issuer signs access tokens with (RFC 7518, 3.1). */
+export type SigningAlgorithm = 'ES256' | 'PS256' | 'RS256';
+
+/** A public signing key as we keep it: these members and no others (RFC 7518, 6.2.1 and 6.3.1). */
+export type PublicKey = { kid: string; alg: SigningAlgorithm; use: 'sig' } & (
+  | { kty: 'EC'; crv: 'P-256'; x: string; y: string }
+  | { kty: 'RSA'; n: string; e: string }
+);
 
 export interface KeySetOptions {
   /** Where the issuer's JWK Set is, as seen from this process. */
   jwksUri: string;
+  /** Keys for any other algorithm are not used. Default ES256. */
+  algorithm?: SigningAlgorithm;
   /** How often the keys are fetched anew, and so how long a withdrawn key may live. Default one minute. */
   refreshMs?: number;
   /** Told why a fetch failed, or which published keys are not used; for logs and alerts. */
@@ -40,7 +40,12 @@ const seekPauseMs = 30_000;
 const retryMs = { withKeys: 5000, withoutKeys: 500 };
 
 /** Fetches the key set at once and then again and again until close(); a failed fetch changes nothing. */
-export function createKeySet({ jwksUri, refreshMs = 60_000, onFault = () => {} }: KeySetOptions): KeySet {
+export function createKeySet({
+  jwksUri,
+  algorithm = 'ES256',
+  refreshMs = 60_000,
+  onFault = () => {},
+}: KeySetOptions): KeySet {
   const closing = new AbortController();
   let keySet: { keys: PublicKey[] } | undefined;
   let inFlight: Promise<void> | undefined;
@@ -112,7 +117,7 @@ export function createKeySet({ jwksUri, refreshMs = 60_000, onFault = () => {} }
     }
     const published = JSON.parse(await readText(response)) as { keys?: unknown } | null;
     const candidates = Array.isArray(published?.keys) ? (published.keys as unknown[]) : [];
-    const keys = usableKeys(candidates);
+    const keys = usableKeys(candidates, algorithm);
     if (keys.length === 0) throw new Error('the key set has no usable key');
     if (keys.length < candidates.length) {
       onFault(new Error(`${candidates.length - keys.length} published keys are not used`));
@@ -132,23 +137,32 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** The sound ES256 keys among `candidates`; of keys that share a kid none, since it names no single one of them. */
-function usableKeys(candidates: unknown[]): PublicKey[] {
-  const keys = candidates.map(usableKey).filter((key) => key !== undefined);
+/** The sound keys for the algorithm among `candidates`; of keys that share a kid none, since it names no single one of them. */
+function usableKeys(candidates: unknown[], algorithm: SigningAlgorithm): PublicKey[] {
+  const keys = candidates.map((key) => usableKey(key, algorithm)).filter((key) => key !== undefined);
   return keys.filter(({ kid }) => candidates.filter((other) => kidOf(other) === kid).length === 1);
 }
 
-function usableKey(candidate: unknown): PublicKey | undefined {
-  const { kty, crv, x, y, kid, alg, use, d } = Object(candidate) as Record<string, unknown>;
-  if (kty !== 'EC' || crv !== 'P-256' || alg !== 'ES256' || use !== 'sig') return undefined;
+function usableKey(candidate: unknown, algorithm: SigningAlgorithm): PublicKey | undefined {
+  const { kty, crv, x, y, n, e, kid, alg, use, d } = Object(candidate) as Record<string, unknown>;
   // A key whose private half is public signs for everyone.
-  if (d !== undefined) return undefined;
-  if (typeof x !== 'string' || typeof y !== 'string' || typeof kid !== 'string' || kid === '')
-    return undefined;
-  const key: PublicKey = { kty, crv, x, y, kid, alg, use };
+  if (alg !== algorithm || use !== 'sig' || d !== undefined) return undefined;
+  const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+  if (!isText(kid)) return undefined;
+  const about = { kid, alg: algorithm, use } as const;
+  if (algorithm === 'ES256') {
+    if (kty !== 'EC' || crv !== 'P-256' || !isText(x) || !isText(y)) return undefined;
+    return soundKey({ kty, crv, x, y, ...about });
+  }
+  if (kty !== 'RSA' || !isText(n) || !isText(e)) return undefined;
+  return soundKey({ kty, n, e, ...about });
+}
+
+function soundKey(key: PublicKey): PublicKey | undefined {
   try {
-    createPublicKey({ key: { ...key }, format: 'jwk' });
-    return key;
+    const { asymmetricKeyDetails } = createPublicKey({ key: { ...key }, format: 'jwk' });
+    // RFC 7518, 3.3 and 3.5
+    return (asymmetricKeyDetails?.modulusLength ?? 2048) >= 2048 ? key : undefined;
   } catch {
     return undefined;
   }

@@ -31,8 +31,8 @@ export function keyIdOf(token: string): string {
 }
 
 /**
- * A verifier for the access tokens (RFC 9068) of one issuer under one key set: ES256, at+jwt, unexpired, and for
- * exactly one of `audiences`. Whether one that is bound to a key comes with a proof is the caller's to ask.
+ * A verifier for the access tokens (RFC 9068) of one issuer under one key set: of the keys' algorithm, at+jwt, unexpired,
+ * and for exactly one of `audiences`. Whether one that is bound to a key comes with a proof is the caller's to ask.
  */
 export function createVerifyToken(
   issuer: string,
@@ -43,7 +43,8 @@ export function createVerifyToken(
     issuer,
     audience: [...audiences],
     publicKey: keySet,
-    tokenSigningAlg: 'ES256',
+    // The set has keys of one algorithm alone.
+    tokenSigningAlg: keySet.keys[0]?.alg ?? 'ES256',
     strict: true,
     clockTolerance: leewaySeconds,
     dpop: { enabled: false },

@@ -4,11 +4,25 @@ import {
   createMemoryProofIds,
   createRedisProofIds,
 } from '@gatehouse/auth-middleware';
-import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import type { RequestHandler } from 'express';
-import { requireSetting } from './config.ts';
+import { z } from 'zod';
+import { RedisUrlSchema, requireSetting, UrlSchema } from './config.ts';
 import type { Logger } from './log.ts';
 import { type Metrics, readIn } from './metrics.ts';
+
+/** What every process that checks tokens reads from its environment, besides ISSUER. */
+export const guardVariables = {
+  JWKS_URI: UrlSchema,
+  REDIS_URL: RedisUrlSchema.optional(),
+  /** Of another identity provider, to the letter; ISSUER itself unless given. */
+  TOKEN_ISSUER: UrlSchema.optional(),
+  /** ES256 unless given. */
+  TOKEN_SIGNING_ALG: z.enum(['ES256', 'PS256', 'RS256']).optional(),
+  /** `none` for tokens of an issuer that writes no denylist: they are good until they expire. */
+  DENYLIST: z.enum(['redis', 'none']).optional(),
+};
+type GuardConfig = { JWKS_URI: string } & Partial<z.output<z.ZodObject<typeof guardVariables>>>;
 
 export interface Guard {
   readonly authenticate: RequestHandler;
@@ -19,7 +33,7 @@ export interface Guard {
 interface GuardOptions {
   /** Of the service, the same in all its replicas. */
   name: string;
-  config: { ISSUER: string; JWKS_URI: string; REDIS_URL?: string | undefined };
+  config: { ISSUER: string } & GuardConfig;
   audiences: readonly string[];
   /** Where this resource's metadata is (RFC 9728), told in challenges. */
   resourceMetadataUrl?: string;
@@ -37,11 +51,13 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
   const { name, config, audiences, resourceMetadataUrl, logger, metrics } = options;
   const keySet = createKeySet({
     jwksUri: config.JWKS_URI,
+    ...(config.TOKEN_SIGNING_ALG && { algorithm: config.TOKEN_SIGNING_ALG }),
     onFault: (err) => logger.warn({ err }, 'the keys of the issuer cannot be refreshed'),
   });
   opened.defer(() => keySet.close());
   const denylist =
     options.denylist ??
+    (config.DENYLIST === 'none' ? emptyDenylist() : undefined) ??
     createRedisDenylistReader({
       url: requireSetting(config.REDIS_URL, 'REDIS_URL'),
       onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
@@ -54,11 +70,11 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
   const lookups = { hit: 0, miss: 0 };
   tellAtScrape(metrics, denylist, lookups);
   const authenticate = createAuthenticate({
-    issuer: config.ISSUER,
+    issuer: config.TOKEN_ISSUER ?? config.ISSUER,
     audiences,
     keySet,
     denylist,
-    // The issuer is the public origin of the APIs too.
+    // ISSUER is the public origin of the APIs too.
     dpop: { origin: new URL(config.ISSUER).origin, proofIds },
     onVerdict: metrics.countVerdict,
     onLookup: (isKnown) => {
@@ -68,6 +84,12 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
   });
   // Public routes outlive Redis: a denylist that was complete once and is old now refuses tokens, not probes.
   return { authenticate, checks: { keys: () => keySet.load(), denylist: () => denylist.ready() } };
+}
+
+function emptyDenylist(): DenylistReader {
+  const denylist = createMemoryDenylist();
+  void denylist.markComplete();
+  return denylist;
 }
 
 function tellAtScrape(

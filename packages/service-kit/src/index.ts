@@ -27,7 +27,7 @@ export { createDelegatedFetch } from './delegated-fetch.ts';
 export type { Versions } from './entity-tag.ts';
 export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
 export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
-export { type Guard, openGuard } from './guard.ts';
+export { type Guard, guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';

@@ -6,12 +6,11 @@ import {
   loadConfig,
   PostgresUrlSchema,
   ProcessConfigSchema,
-  RedisUrlSchema,
   refineForProduction,
   UrlSchema,
 } from './config.ts';
 import { type Db, type EmbeddedDatabase, openDatabase } from './database.ts';
-import { openGuard } from './guard.ts';
+import { guardVariables, openGuard } from './guard.ts';
 import { createHealth } from './health.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -23,9 +22,8 @@ import { createServiceApp } from './service-app.ts';
 
 /** What every resource server reads from its environment. */
 export const ServiceConfigSchema = ProcessConfigSchema.extend({
-  JWKS_URI: UrlSchema,
+  ...guardVariables,
   DATABASE_URL: PostgresUrlSchema.optional(),
-  REDIS_URL: RedisUrlSchema.optional(),
   DEMO: FlagSchema.default(false),
 });
 export type ServiceConfig = z.output<typeof ServiceConfigSchema>;
