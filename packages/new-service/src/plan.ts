@@ -40,6 +40,7 @@ export function planService(root: string, names: Names): Plan {
   );
   const secret = is('infra/secrets/demo/notes-database-url');
   created.set(secret, is('postgres://notes:demo-notes-database@postgres:5432/notes\n'));
+  for (const file of created.keys()) if (existsSync(join(root, file))) throw new Refusal(`${file} exists`);
   const changed = new Map<string, { text: string; changes: string[] }>();
   for (const { file, additions } of placesFor(freePort(readText(root, servicePorts)))) {
     let text = readText(root, file);
@@ -64,13 +65,17 @@ export function carryOut(root: string, { created, changed }: Plan): void {
     for (const [file, text] of created) {
       const path = join(root, file);
       const made = mkdirSync(dirname(path), { recursive: true });
-      undo.push(() => rmSync(made ?? path, { recursive: true, force: true }));
+      if (made !== undefined) undo.push(() => rmSync(made, { recursive: true, force: true }));
       writeFileSync(path, text, { flag: 'wx' });
+      undo.push(() => rmSync(path, { force: true }));
     }
     for (const [file, { text }] of changed) {
       const path = join(root, file);
       const old = readFileSync(path, 'utf8');
-      undo.push(() => writeWhole(path, old));
+      undo.push(
+        () => writeWhole(path, old),
+        () => rmSync(`${path}.new`, { force: true }),
+      );
       writeWhole(path, text);
     }
   } catch (error) {

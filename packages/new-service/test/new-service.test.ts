@@ -142,6 +142,17 @@ test('what cannot be written to the end is taken back', (t) => {
   assert.deepEqual(everything(copy), before);
 });
 
+test('a secret that is there already is neither written over nor taken back', (t) => {
+  const copy = copyRoot(t);
+  const plan = planService(copy, trinkets);
+  writeFileSync(join(copy, 'infra/secrets/demo/trinkets-database-url'), 'mine');
+  const before = everything(copy);
+  assert.throws(() => carryOut(copy, plan), /EEXIST/);
+  assert.deepEqual(everything(copy), before);
+  const { status, stderr } = command(copy, 'trinkets');
+  assert.deepEqual([status, stderr], [2, 'new-service: infra/secrets/demo/trinkets-database-url exists\n']);
+});
+
 test('docs/adding-a-service.md shows the templates and the lines that the generator writes', () => {
   const page = readFileSync(join(root, 'docs/adding-a-service.md'), 'utf8');
   const shown = [...page.matchAll(/^```(?:json|ts|yaml)\n(.*?)^```$/gms)].map(([, block]) => block);
