@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '@gatehouse/test-kit';
 
 const portVariables = ['PORT', 'AUTH_PORT', 'USERS_PORT', 'ITEMS_PORT', 'ORDERS_PORT'] as const;
 
@@ -146,19 +146,8 @@ export function addressesOf(ports: Ports) {
 
 /** Ports that nobody listens on. */
 export async function freePorts(): Promise<Ports> {
-  const servers = await Promise.all(
-    portVariables.map(async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return Object.fromEntries(portVariables.map((name, index) => [name, ports[index] ?? 0])) as Ports;
+  const ports = await Promise.all(portVariables.map(async (name) => [name, await freePort()] as const));
+  return Object.fromEntries(ports) as Ports;
 }
 
 /** A directory that is gone when it is disposed of, or when this process ends. */

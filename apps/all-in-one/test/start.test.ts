@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { loadConfig } from '@gatehouse/service-kit';
-import { listenApp, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { freePort, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { banner } from '../src/banner.ts';
 import { AllInOneConfigSchema } from '../src/config.ts';
 import { startSystem } from '../src/start.ts';
@@ -19,19 +19,12 @@ function dataDirectory(t: TestContext): string {
   return directory;
 }
 
-/** A port that was free a moment ago: the issuer names it before the gateway listens. */
-async function freePort(): Promise<string> {
-  const { port, close } = await listenApp(() => {});
-  await close();
-  return String(port);
-}
-
 async function start(env: Record<string, string>) {
   return startSystem(
     loadConfig(AllInOneConfigSchema, {
       ...anyServicePort,
       LOG_LEVEL: 'silent',
-      PORT: await freePort(),
+      PORT: String(await freePort()),
       ...env,
     }),
   );
@@ -56,7 +49,7 @@ async function assertRevocable(issuer: string): Promise<void> {
 
 test('signs in, calls and revokes on embedded stores, and keeps its key in the data directory', async (t) => {
   const directory = dataDirectory(t);
-  const system = await start({ DATA_DIR: directory, METRICS_PORT: await freePort() });
+  const system = await start({ DATA_DIR: directory, METRICS_PORT: String(await freePort()) });
   t.after(() => system.close());
   await assertRevocable(system.issuer);
   assert.equal(statSync(join(directory, 'encryption-key')).mode & 0o777, 0o600);
@@ -81,7 +74,7 @@ test('takes clients of its own from a file', async (t) => {
 });
 
 test('one metrics port tells of every service', async (t) => {
-  const metricsPort = await freePort();
+  const metricsPort = String(await freePort());
   const system = await start({ DATA_DIR: dataDirectory(t), METRICS_PORT: metricsPort });
   t.after(() => system.close());
   await assertRevocable(system.issuer);

@@ -11,7 +11,7 @@ import { allUpstreamsAt } from '@gatehouse/gateway';
 import {
   type CollectedSpan,
   type Collector,
-  listenApp,
+  freePort,
   nodeSettings,
   realServer,
   startCollector,
@@ -59,12 +59,6 @@ async function untilReady(port: string): Promise<void> {
     if (answer?.ok) return;
     await delay(50);
   }
-}
-
-async function freePort(): Promise<string> {
-  const { port, close } = await listenApp(() => {});
-  await close();
-  return String(port);
 }
 
 async function startTestCollector(t: TestContext) {
@@ -157,7 +151,7 @@ test(
     const [postgres, redis] = await Promise.all([startPostgres(t), startRedis(t)]);
     const names = ['gateway', 'auth', 'items', 'orders'] as const;
     const ports = Object.fromEntries(
-      await Promise.all(names.map(async (name) => [name, await freePort()] as const)),
+      await Promise.all(names.map(async (name) => [name, String(await freePort())] as const)),
     ) as Record<(typeof names)[number], string>;
     const urlOf = (name: (typeof names)[number]) => `http://127.0.0.1:${ports[name]}`;
     const secret = (name: string) => readFileSync(join(root, 'infra/secrets/demo', name), 'utf8').trim();
@@ -236,7 +230,7 @@ test('R33 npm start sends the same trace, and without its collector it answers, 
   const { collector, variables } = await startTestCollector(t);
   const directory = mkdtempSync(join(tmpdir(), 'traces-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const port = await freePort();
+  const port = String(await freePort());
   const environment = {
     ...variables,
     ...anyServicePort,

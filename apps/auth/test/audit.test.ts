@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-data';
+import { freePort } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { createAuditReader } from '../src/audit/audit-reader.ts';
@@ -24,15 +23,6 @@ import {
 
 const { alice, bob } = demoAccounts;
 type Entry = typeof auditEvents.$inferSelect;
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return String(port);
-}
 
 suite('the audit log', () => {
   let auth: TestAuth;
@@ -304,7 +294,7 @@ suite('an audit log that cannot be written', () => {
 });
 
 test('failures of strangers are recorded up to a bound, and counted beyond it', async () => {
-  const metricsPort = await freePort();
+  const metricsPort = String(await freePort());
   const auth = await startTestAuth({ env: { METRICS_PORT: metricsPort } });
   try {
     const attempts = mostFailures.ofNetwork + 5;

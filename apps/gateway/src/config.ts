@@ -1,4 +1,10 @@
-import { guardVariables, PortSchema, ProcessConfigSchema, tlsVariables, UrlSchema } from '@gatehouse/service-kit';
+import {
+  guardVariables,
+  PortSchema,
+  ProcessConfigSchema,
+  tlsVariables,
+  UrlSchema,
+} from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { ProxyListSchema } from './client-address.ts';
 import { rateLimitVariables } from './limits.ts';

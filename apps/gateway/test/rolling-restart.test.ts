@@ -5,9 +5,9 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createRedisDenylistWriter } from '@gatehouse/denylist';
-import { listen } from '@gatehouse/service-kit';
 import {
   createTestIssuer,
+  freePort,
   listenApp,
   nodeSettings,
   realServer,
@@ -21,9 +21,8 @@ const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** A gateway as a process of its own that can be stopped and comes back at its address. */
 async function startGatewayProcess(t: TestContext, env: Record<string, string>) {
-  const probe = await listen(() => {}, { host: '127.0.0.1', port: 0 });
-  const { url, port } = probe;
-  await probe.close();
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
   let child: ChildProcess;
   const start = async () => {
     child = spawn(process.execPath, [main], {

@@ -18,7 +18,7 @@ import {
   loadConfig,
   refineTls,
 } from '@gatehouse/service-kit';
-import { createTestIssuer, listenApp, nodeSettings, rawRequest } from '@gatehouse/test-kit';
+import { createTestIssuer, freePort, nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { startTestGateway, until } from './start-gateway.ts';
 
@@ -302,12 +302,6 @@ test('keys and upstreams may be behind TLS of a private authority', async (t) =>
     await once(child, 'close');
   }
 });
-
-async function freePort(): Promise<number> {
-  const probe = await listenApp(() => {});
-  await probe.close();
-  return Number(new URL(probe.url).port);
-}
 
 /** The gateway as a process, without a Redis that answers. */
 function startProcess(env: Record<string, string>) {

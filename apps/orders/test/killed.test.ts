@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { createLogger, type Db, listen, openDatabase } from '@gatehouse/service-kit';
-import { nodeSettings, realServer, startPostgres } from '@gatehouse/test-kit';
+import { createLogger, type Db, openDatabase } from '@gatehouse/service-kit';
+import { freePort, nodeSettings, realServer, startPostgres } from '@gatehouse/test-kit';
 import { type SQL, sql } from 'drizzle-orm';
 import { orders as service } from '../src/app.ts';
 import { startOrders } from './start-orders.ts';
@@ -15,9 +15,8 @@ const any = <Value>(...values: Value[]) => values[Math.floor(Math.random() * val
 
 /** A service on a port of its own that can be killed and comes back there. */
 async function startProcess(t: TestContext, name: string, env: Record<string, string>) {
-  const probe = await listen(() => {}, { host: '127.0.0.1', port: 0 });
-  const { url, port } = probe;
-  await probe.close();
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
   const file = fileURLToPath(new URL('./service-process.ts', import.meta.url));
   let child: ChildProcess | undefined;
   const isUp = async () => {
