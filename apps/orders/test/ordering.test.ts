@@ -14,7 +14,7 @@ import { eq, sql } from 'drizzle-orm';
 import type { Request, RequestHandler } from 'express';
 import { orders as table } from '../src/schema.ts';
 import { createOrderStore } from '../src/store.ts';
-import { exchangedClaims, startOrders } from './start-orders.ts';
+import { exchangedClaims, patiently, startOrders } from './start-orders.ts';
 
 const bench = await startOrders();
 after(bench.close);
@@ -36,19 +36,6 @@ const stockOf = async (itemId: string, service = items): Promise<number> =>
 const post = (service: TestedService, as: Claims, lines: Line[], key?: string): Promise<TestAnswer> => {
   const headers = key === undefined ? {} : { 'Idempotency-Key': key };
   return service.call('POST', '/orders', { as, json: { lines }, headers });
-};
-/** As a client does that is told to come again: a slow machine is no fault. */
-const patiently = async (
-  send: () => Promise<TestAnswer>,
-  isOver = ({ status }: TestAnswer) => status !== 503,
-) => {
-  for (let tries = 0; ; tries++) {
-    const answer = await send();
-    if (isOver(answer) || tries === 50) return answer;
-    assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/);
-    // Not all at once again, which a slow machine would never get through.
-    await delay(Math.random() * 1000);
-  }
 };
 const order = async (as: Claims, ...lines: Line[]) => {
   const answer = await patiently(() => post(orders, as, lines));

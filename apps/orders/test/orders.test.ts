@@ -6,7 +6,7 @@ import { assertProblem, pointersOf, testRefusals } from '@gatehouse/service-kit/
 import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { orderLines, orders as orderTable } from '../src/schema.ts';
 import { createOrderStore } from '../src/store.ts';
-import { exchangedClaims, startOrders } from './start-orders.ts';
+import { exchangedClaims, patiently, startOrders } from './start-orders.ts';
 
 const bench = await startOrders();
 after(bench.close);
@@ -29,7 +29,7 @@ const addItem = async (name = 'Lamp', priceCents = 1250): Promise<string> => {
   return body.id;
 };
 const post = (as: Record<string, unknown>, ...lines: unknown[]) =>
-  orders.call('POST', '/orders', { as, json: { lines } });
+  patiently(() => orders.call('POST', '/orders', { as, json: { lines } }));
 const list = async (as: Record<string, unknown>, query = '') =>
   (await orders.call('GET', `/orders${query}`, { as })).body;
 

@@ -1,6 +1,13 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { items } from '@gatehouse/items';
-import { createTestBench, type TestBench, type TestedService } from '@gatehouse/service-kit/testing';
+import {
+  createTestBench,
+  type TestAnswer,
+  type TestBench,
+  type TestedService,
+} from '@gatehouse/service-kit/testing';
 import { listenApp } from '@gatehouse/test-kit';
 import express, { type RequestHandler } from 'express';
 import { orders } from '../src/app.ts';
@@ -99,4 +106,18 @@ export function exchangedClaims(sub: string): Record<string, unknown> {
     client_id: 'orders-service',
     act: { sub: 'orders-service' },
   };
+}
+
+/** As a client does that is told to come again: a slow machine is no fault. */
+export async function patiently(
+  send: () => Promise<TestAnswer>,
+  isOver = ({ status }: TestAnswer) => status !== 503,
+): Promise<TestAnswer> {
+  for (let tries = 0; ; tries++) {
+    const answer = await send();
+    if (isOver(answer) || tries === 50) return answer;
+    assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/);
+    // Not all at once again, which a slow machine would never get through.
+    await delay(Math.random() * 1000);
+  }
 }
