@@ -33,6 +33,7 @@ export interface DatabaseSource {
 }
 
 const startTimeoutMs = 30_000;
+const endTimeoutMs = 3_000;
 
 /**
  * A migrated database: waits up to 30 s for the server to come up, then runs the service's migrations under a lock,
@@ -92,8 +93,17 @@ export async function openDatabase(
   return {
     db,
     ping: async () => void (await pool.query('select 1')),
-    close: () => pool.end(),
+    close: () => endWithin(endTimeoutMs, pool, logger),
   };
+}
+
+/** A server that is frozen, or gone in the middle, may never say goodbye. */
+async function endWithin(timeoutMs: number, pool: pg.Pool, logger: Logger): Promise<void> {
+  const ended = new AbortController();
+  const isLate = delay(timeoutMs, true, { signal: ended.signal }).catch(() => false);
+  if (await Promise.race([pool.end(), isLate]))
+    logger.warn('connections to the database did not end in time');
+  ended.abort();
 }
 
 async function connectWithin(timeoutMs: number, pool: pg.Pool, logger: Logger): Promise<void> {

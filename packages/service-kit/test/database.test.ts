@@ -81,6 +81,21 @@ test(
 );
 
 test(
+  'R21 a frozen server, to which a connection is open, keeps nobody from closing',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const database = await open({ url: server.url });
+    await database.ping();
+    server.pause();
+    t.after(() => server.resume());
+    const asking = assert.rejects(database.ping(), isDatabaseUnavailable);
+    await database.close();
+    await asking;
+  },
+);
+
+test(
   'a server that restarts in the middle of a transaction fails that transaction, and nothing else',
   realServer('postgres', { own: true }),
   async (t) => {
