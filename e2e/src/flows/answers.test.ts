@@ -45,18 +45,9 @@ test('a well-formed request id is kept through every hop, and any other replaced
 });
 
 test('H39 unknown routes are 404, and nothing of the inside is one', async () => {
-  const paths = [
-    '/',
-    '/nothing',
-    '/metrics',
-    '/internal',
-    '/admin',
-    '/health',
-    '/env',
-    '/.env',
-    '/.git/config',
-  ];
+  const paths = ['/nothing', '/metrics', '/internal', '/health', '/env', '/.env', '/.git/config'];
   for (const path of paths) assertProblem(await call(`${gateway}${path}`), 404);
+  for (const path of ['/admin', '/admin/keys']) assertProblem(await call(`${gateway}${path}`), 401);
   for (const origin of Object.values(services ?? {})) {
     for (const path of ['/', '/nothing', '/metrics']) assertProblem(await call(`${origin}${path}`), 404);
   }
