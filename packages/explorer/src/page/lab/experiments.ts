@@ -163,9 +163,13 @@ export const experiments: readonly Experiment[] = [
       const carol = await askAs('carol', 'profile:read');
       const { accessToken } = await tokensOf('johndoe', 'profile:read');
       const id = await idOf(accessToken);
-      await asAdmin('POST', `/users/${id}/disable`);
-      const after = await refusedAfter(accessToken, performance.now());
-      await asAdmin('POST', `/users/${id}/enable`);
+      let after: number | undefined;
+      try {
+        await asAdmin('POST', `/users/${id}/disable`);
+        after = await refusedAfter(accessToken, performance.now());
+      } finally {
+        await asAdmin('POST', `/users/${id}/enable`);
+      }
       return {
         held: carol.status === 400 && after !== undefined,
         seen: `Carol: ${wordsOf(carol)}. Johndoe’s token: ${after === undefined ? 'still taken' : `refused after ${after.toFixed(0)} ms`}.`,
