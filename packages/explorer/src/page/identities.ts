@@ -1,6 +1,6 @@
 import { changed } from './changes.ts';
 import { decodeClaims } from './claims.ts';
-import { renew, revoke, signIn, type Tokens } from './sign-in.ts';
+import { isRefusal, renew, revoke, signIn, type Tokens } from './sign-in.ts';
 
 /** Somebody who is signed in here. */
 export interface Identity {
@@ -29,6 +29,7 @@ let chosen: Identity | undefined;
 let keys = 0;
 // The last minute of a token is for the requests that are under way.
 const renewBeforeMs = 60_000;
+const retryMs = 5_000;
 
 export const everybody = (): readonly Identity[] => identities;
 
@@ -66,8 +67,9 @@ export async function remove(identity: Identity): Promise<void> {
 export async function renewNow(identity: Identity): Promise<void> {
   try {
     identity.tokens = await renew(identity.tokens);
-  } catch {
-    identity.ended = 'This sign-in has ended: its refresh token is not taken any more.';
+  } catch (error) {
+    // What was not answered may be tried again.
+    if (isRefusal(error)) identity.ended = 'This sign-in has ended: its refresh token is not taken any more.';
   }
   changed();
 }
@@ -81,6 +83,6 @@ function renewInTime(identity: Identity): void {
       if (identity.tokens.expiresAt === expiresAt) await renewNow(identity);
       renewInTime(identity);
     },
-    Math.max(0, expiresAt - Date.now() - renewBeforeMs),
+    Math.max(retryMs, expiresAt - Date.now() - renewBeforeMs),
   );
 }

@@ -119,6 +119,9 @@ export async function renew({ refreshToken, idToken }: Tokens): Promise<Tokens> 
   return toTokens({ refresh_token: refreshToken, ...result }, result.id_token ?? idToken);
 }
 
+/** Whether the token endpoint has answered, and the answer was a no. */
+export const isRefusal = (error: unknown): boolean => error instanceof oauth.ResponseBodyError;
+
 /** Ends a token, and everything that came of the same sign-in (RFC 7009). */
 export async function revoke(token: string): Promise<void> {
   const server = await authorizationServer();
