@@ -45,7 +45,7 @@ async function startProcess(t: TestContext, name: string, env: Record<string, st
 }
 
 test(
-  'however often orders and items are killed, each order is reserved as a whole or not at all, and the books add up',
+  'R36 however often orders and items are killed, each order is reserved as a whole or not at all, and the books add up',
   realServer('postgres'),
   async (t) => {
     const bench = await startOrders();
