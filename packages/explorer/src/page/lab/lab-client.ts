@@ -69,6 +69,11 @@ export function sendJson(method: string, path: string, token: string, json: unkn
   return send({ method, path, headers, body: JSON.stringify(json) });
 }
 
+/** The id of the account that a token speaks for. */
+export async function idOf(token: string): Promise<string> {
+  return String((bodyOf(await call('/users/me', token)) as { id?: string }).id);
+}
+
 /** A proof for one request by this key, for the token if it is bound already (RFC 9449, 4.2). */
 export async function proofFor(
   keys: CryptoKeyPair,
