@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { documentsByOrigin } from '../documented.ts';
@@ -185,6 +186,8 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       assert.ok(count >= 20, String(count));
       for (let index = 0; index < count; index += 1) {
         const experiment = experiments.nth(index);
+        const decidedBy = await experiment.locator('dd code').innerText();
+        assert.ok(existsSync(new URL(`../../../${decidedBy}`, import.meta.url)), decidedBy);
         await experiment.getByRole('button').click();
         const outcome = experiment.locator('.outcome');
         await outcome.getByText(/^(✓ Held|✗ Did not hold|\?)/).waitFor();
