@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { nodeSettings } from '@gatehouse/test-kit';
+import { freePort, nodeSettings } from '@gatehouse/test-kit';
 import { allUpstreamsAt } from '../src/app.ts';
 
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
 test('R40 a wrong environment is exit code 78 and one line for each fault', async () => {
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
   const env = { PATH: process.env.PATH, ISSUER: 'http://localhost:8080/', USERS_URL: 'users', PORT: 'x' };
   const child = spawn(process.execPath, [main], {
     env: { ...nodeSettings, ...env },
@@ -30,4 +35,58 @@ test('R40 a wrong environment is exit code 78 and one line for each fault', asyn
     );
   }
   assert.equal(lines.length, names.length);
+});
+
+test('R34 out of file descriptors the gateway says 503, and heals once there are some', async (t) => {
+  const upstream = createServer((_req, res) => res.end('{}')).listen(0, '127.0.0.1');
+  t.after(() => upstream.close());
+  await once(upstream, 'listening');
+  const origin = `http://127.0.0.1:${await freePort()}`;
+  const nowhere = `127.0.0.1:${await freePort()}`;
+  const child = spawn('sh', ['-c', 'ulimit -n 64 && exec "$@"', 'sh', process.execPath, main], {
+    env: {
+      ...nodeSettings,
+      ...allUpstreamsAt(`http://127.0.0.1:${(upstream.address() as AddressInfo).port}`),
+      ISSUER: origin,
+      HOST: '127.0.0.1',
+      PORT: new URL(origin).port,
+      JWKS_URI: `http://${nowhere}/jwks`,
+      REDIS_URL: `redis://${nowhere}`,
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  for await (const line of createInterface(child.stdout)) if (line.includes('"listening"')) break;
+  child.stdout.resume();
+
+  const { hostname, port, host } = new URL(origin);
+  const path = '/.well-known/openid-configuration';
+  const statuses: string[] = [];
+  const clients: Socket[] = [];
+  const openOne = () =>
+    new Promise<void>((resolve) => {
+      const client = connect(Number(port), hostname, resolve);
+      client.on('error', () => {}).on('data', (chunk) => statuses.push(String(chunk).slice(9, 12)));
+      clients.push(client);
+    });
+  for (let count = 0; count < 200; count++) await openOne();
+  for (const client of clients)
+    if (client.writable) client.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  // Each is answered, or its connection was never taken.
+  while (clients.some((client) => !client.destroyed && client.bytesRead === 0)) await delay(20);
+  assert.ok(statuses.includes('503'), String(statuses));
+  assert.deepEqual(
+    [...new Set(statuses)].filter((status) => status !== '200' && status !== '503'),
+    [],
+  );
+
+  for (const client of clients) client.destroy();
+  for (let tries = 0; ; tries++) {
+    const answer = await fetch(origin + path).catch(() => undefined);
+    if (answer?.status === 200) break;
+    assert.ok(tries < 100, String(answer?.status));
+    await delay(100);
+  }
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
 });

@@ -117,7 +117,7 @@ export async function patiently(
     const answer = await send();
     if (isOver(answer) || tries === 50) return answer;
     assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/);
-    // Not all at once again, which a slow machine would never get through.
-    await delay(Math.random() * 1000);
+    // Less and less often, until even a slow machine gets through with them.
+    await delay(Math.random() * Math.min(1_000 * 2 ** tries, 30_000));
   }
 }

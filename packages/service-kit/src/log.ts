@@ -35,9 +35,46 @@ export function createLogger(
       redact: { paths: secretNames.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
       serializers: { err: describeError },
     },
-    // One system call for many lines; pino writes what is left when the process exits.
-    destination ?? pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 100 }),
+    destination ?? openLogOutput(1),
   );
+}
+
+const mostHeldBytes = 4 * 1024 * 1024;
+
+/**
+ * Where log lines go: nobody waits for them, and where they cannot be written (a full disk, a reader that has stopped) up
+ * to 4 MiB are held and the rest is lost, which standard error is told of once, with their number when it is over.
+ * @param fd a file descriptor that is open
+ */
+export function openLogOutput(fd: number): DestinationStream {
+  // One system call for many lines; pino writes what is left when the process exits.
+  const output = pino.destination({
+    dest: fd,
+    sync: false,
+    minLength: 12_288,
+    periodicFlush: 100,
+    maxLength: mostHeldBytes,
+  });
+  let isFailing = false;
+  let lost = 0;
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (!isFailing) process.stderr.write(`the log cannot be written: ${error.code}\n`);
+    isFailing = true;
+  });
+  output.on('drop', () => {
+    lost += 1;
+  });
+  output.on('write', () => {
+    if (isFailing || lost > 0) process.stderr.write(`the log is written again, without ${lost} lines\n`);
+    isFailing = false;
+    lost = 0;
+  });
+  const flushSync = output.flushSync.bind(output);
+  // It tries for ever, and so a process could not exit.
+  output.flushSync = () => {
+    if (!isFailing && lost === 0) flushSync();
+  };
+  return output;
 }
 
 // An error as an object drags its own properties into the log: query parameters, request bodies, headers.

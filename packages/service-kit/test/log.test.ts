@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { nodeSettings } from '@gatehouse/test-kit';
 import { DrizzleQueryError } from 'drizzle-orm';
 import { createLogger } from '../src/index.ts';
+import { openLogOutput } from '../src/log.ts';
 
 function capture() {
   const lines: string[] = [];
@@ -33,4 +42,51 @@ test('H35 a line break in a value stays inside one JSON line', () => {
   const { logger, lines } = capture();
   logger.info({ path: '/a\r\n{"level":"error"}' }, 'request');
   assert.equal(String(lines[0]).trimEnd().split('\n').length, 1);
+});
+
+const noSpace = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+
+test('R35 a process whose log goes to a full disk says so once, goes on, and stops when it is told to', async () => {
+  const fixture = fileURLToPath(new URL('fixtures/logging-process.ts', import.meta.url));
+  const full = fs.openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [fixture], { env: nodeSettings, stdio: ['ignore', full, 'pipe'] });
+  fs.closeSync(full);
+  const exited = once(child, 'close');
+  let stderr = '';
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  while (stderr === '') await delay(20);
+  // Some more of the ten flushes a second fail.
+  await delay(300);
+  assert.equal(child.exitCode, null);
+  child.kill('SIGTERM');
+  assert.deepEqual(await exited, [0, null]);
+  assert.equal(stderr, 'the log cannot be written: ENOSPC\n');
+});
+
+test('R35 while a disk is full some lines are held and the rest is counted, and the log goes on once it is not', async (t) => {
+  const file = join(fs.mkdtempSync(join(tmpdir(), 'gatehouse-log-')), 'log');
+  const fd = fs.openSync(file, 'w');
+  t.after(() => fs.closeSync(fd));
+  const told = t.mock.method(process.stderr, 'write', () => true);
+  const write = t.mock.method(fs, 'write', ((...args: unknown[]) => {
+    const callback = args.at(-1) as (error: Error) => void;
+    setImmediate(callback, noSpace);
+  }) as never);
+  const output = openLogOutput(fd);
+  const line = `${'x'.repeat(1023)}\n`;
+  const written = 10_000;
+  for (let count = 0; count < written; count++) output.write(line);
+  while (told.mock.callCount() === 0) await delay(20);
+  write.mock.restore();
+  while (told.mock.callCount() === 1) await delay(20);
+  const [first, second] = told.mock.calls.map((call) => String(call.arguments[0]));
+  assert.equal(first, 'the log cannot be written: ENOSPC\n');
+  const lost = Number(/^the log is written again, without (\d+) lines\n$/.exec(String(second))?.[1]);
+  assert.ok(lost > 0 && lost < written, String(second));
+  const kept = (written - lost) * line.length;
+  assert.ok(kept <= 4 * 1024 * 1024 && kept > 4 * 1024 * 1024 - 2 * line.length, String(kept));
+  while (fs.statSync(file).size < kept) await delay(20);
+  assert.equal(fs.statSync(file).size, kept);
 });
