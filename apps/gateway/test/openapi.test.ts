@@ -28,9 +28,7 @@ const handler = async () => {
 /** A route that answers `schema`; its scope follows from the path. */
 function reads(path: string, schema: z.ZodType, more: { internal?: true } = {}) {
   const scope = `${path.split('/')[1]}:read`;
-  return route({
-    method: 'get',
-    path,
+  return route('get', path, {
     scope,
     summary: 'Reads',
     responses: { 200: schema },

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { items } from '@gatehouse/items';
-import { IdParamsSchema, loadConfig, route, type Service, startService } from '@gatehouse/service-kit';
+import { loadConfig, route, type Service, startService } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { runTarget } from '../target.ts';
 
@@ -12,12 +12,9 @@ const QuoteSchema = z.object({
   quotedTo: z.string(),
 });
 
-const quote = route({
-  method: 'get',
-  path: '/quotes/{id}',
+const quote = route('get', '/quotes/{id}', {
   scope: 'items:read',
   summary: 'Quotes a price, with no store behind it',
-  params: IdParamsSchema,
   responses: { 200: QuoteSchema },
   handler: async ({ params, caller }) => ({
     status: 200,

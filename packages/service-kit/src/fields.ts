@@ -8,9 +8,6 @@ export const TextSchema = z
     'Contains a character that cannot be stored',
   );
 
-/** The `{id}` of a path. */
-export const IdParamsSchema = z.strictObject({ id: z.uuid() });
-
 /** A Date of the database, which leaves as ISO 8601 text in UTC. */
 export const TimestampSchema = z
   .date()

@@ -26,7 +26,7 @@ export {
 export { createDelegatedFetch } from './delegated-fetch.ts';
 export type { Versions } from './entity-tag.ts';
 export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
-export { IdParamsSchema, TextSchema, TimestampSchema } from './fields.ts';
+export { TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
 export { type Listener, listen } from './listen.ts';

@@ -28,10 +28,8 @@ interface Schemas {
 }
 
 interface Description<S extends Schemas, R extends Responses, V> {
-  method: Method;
-  /** As OpenAPI writes it: `/orders/{id}`. */
-  path: string;
   summary: string;
+  /** Of the `{names}` of the path; without it, each is a UUID. */
   params?: S['params'];
   query?: S['query'];
   /** Of the request headers, by their names in lower case, those that the route reads. */
@@ -80,25 +78,46 @@ interface Public<S extends Schemas, R extends Responses, V = true | undefined> e
   handler(input: Input<S>): Promise<Reply<NoInfer<R>, NoInfer<V>>>;
 }
 
-export type GuardedRoute = Guarded<Schemas, Responses>;
+interface Target {
+  method: Method;
+  path: string;
+}
+
+export type GuardedRoute = Target & Guarded<Schemas, Responses>;
 
 /** A declared route: the one source of its guard, its validation, its documentation and its negative tests. */
-export type Route = GuardedRoute | Public<Schemas, Responses>;
+export type Route = GuardedRoute | (Target & Public<Schemas, Responses>);
 
-/** Declares a route. One that names neither a scope nor `public: true` does not compile. */
+type NameIn<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | NameIn<Rest>
+  : never;
+type IdsIn<Path extends string> = z.ZodObject<Record<NameIn<Path>, z.ZodUUID>>;
+
+/**
+ * Declares a route. One that names neither a scope nor `public: true` does not compile.
+ * @param path as OpenAPI writes it: `/orders/{id}`
+ */
 export function route<
+  Path extends string,
   R extends Responses,
-  P extends z.ZodType = None,
+  P extends z.ZodType = IdsIn<Path>,
   Q extends z.ZodType = None,
   H extends z.ZodType = None,
   B extends z.ZodType = None,
   V extends true | undefined = undefined,
 >(
+  method: Method,
+  path: Path,
   declaration:
     | Guarded<{ params: P; query: Q; headers: H; body: B }, R, V>
     | Public<{ params: P; query: Q; headers: H; body: B }, R, V>,
 ): Route {
-  return declaration as unknown as Route;
+  return { ...idsIn(path), ...declaration, method, path } as unknown as Route;
+}
+
+function idsIn(path: string): { params?: z.ZodType } {
+  const ids = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, z.uuid()]);
+  return ids.length === 0 ? {} : { params: z.strictObject(Object.fromEntries(ids)) };
 }
 
 /**

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { checksIn } from '@gatehouse/test-kit';
 import { z } from 'zod';
-import { IdParamsSchema, Problem, route, type Service, ServiceConfigSchema } from '../src/index.ts';
+import { Problem, route, type Service, ServiceConfigSchema } from '../src/index.ts';
 import { createTestBench, type TestAnswer } from '../testing/index.ts';
 
 const ownedId: string = randomUUID();
@@ -17,36 +17,28 @@ const things: Service = {
   migrations: new URL('fixtures/migrations', import.meta.url),
   seed: async () => {},
   routes: () => [
-    route({
-      method: 'get',
-      path: '/open',
+    route('get', '/open', {
       public: true,
       summary: 'For everyone',
       responses: { 200: z.object({}) },
       handler: async () => ({ status: 200, body: {} }),
     }),
-    route({
-      method: 'get',
-      path: '/things/{id}',
+    route('get', '/things/{id}', {
       scope: 'things:read',
       owner: 'caller',
       user: true,
       summary: 'Reads a thing of the caller',
-      params: IdParamsSchema,
       responses: { 200: z.object({}) },
       handler: async ({ params, caller }) => {
         if (owned.get(params.id) !== caller.subject) throw new Problem(404, 'No such thing');
         return { status: 200, body: {} };
       },
     }),
-    route({
-      method: 'patch',
-      path: '/things/{id}',
+    route('patch', '/things/{id}', {
       scope: 'things:write',
       owner: 'caller or admin',
       ifMatch: true,
       summary: 'Changes a thing',
-      params: IdParamsSchema,
       body: z.strictObject({ size: z.int(), name: z.string() }),
       responses: { 200: z.object({}) },
       handler: async ({ params, caller }) => {
@@ -55,9 +47,7 @@ const things: Service = {
         return { status: 200, body: {} };
       },
     }),
-    route({
-      method: 'get',
-      path: '/broken',
+    route('get', '/broken', {
       scope: 'things:read',
       role: 'admin',
       internal: true,

@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import {
-  createOpenApi,
-  createPageSchema,
-  IdParamsSchema,
-  PageQuerySchema,
-  route,
-  TimestampSchema,
-} from '../src/index.ts';
+import { createOpenApi, createPageSchema, PageQuerySchema, route, TimestampSchema } from '../src/index.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a document is looked into at many depths
 type Json = any;
@@ -19,18 +12,14 @@ const unused = async () => {
 };
 const { paths, components, servers } = createOpenApi(
   [
-    route({
-      method: 'get',
-      path: '/things',
+    route('get', '/things', {
       scope: 'things:read',
       summary: 'Lists things',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(ThingSchema) },
       handler: unused,
     }),
-    route({
-      method: 'post',
-      path: '/things',
+    route('post', '/things', {
       scope: 'things:write',
       role: 'admin',
       user: true,
@@ -39,19 +28,14 @@ const { paths, components, servers } = createOpenApi(
       responses: { 201: ThingSchema },
       handler: unused,
     }),
-    route({
-      method: 'delete',
-      path: '/things/{id}',
+    route('delete', '/things/{id}', {
       scope: 'things:write',
       summary: 'Forgets a thing',
-      params: IdParamsSchema,
       responses: { 204: z.undefined() },
       conflicts: true,
       handler: unused,
     }),
-    route({
-      method: 'get',
-      path: '/about',
+    route('get', '/about', {
       public: true,
       summary: 'For everyone',
       responses: { 200: z.object({ name: z.string() }) },

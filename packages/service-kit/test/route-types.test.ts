@@ -3,35 +3,35 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { type Route, route } from '../src/index.ts';
 
-const common = { method: 'get', path: '/things', summary: 'Things' } as const;
+const common = { summary: 'Things' };
 const responses = { 200: z.object({ size: z.int() }) };
 const handler = async () => ({ status: 200 as const, body: { size: 1 } });
 
 // Each @ts-expect-error is the test: `npm run check` fails when the line below it compiles.
 const mistakes: Route[] = [
   // @ts-expect-error neither a scope nor `public`
-  route({ ...common, responses, handler }),
+  route('get', '/things', { ...common, responses, handler }),
   // @ts-expect-error `public: false` is no scope
-  route({ ...common, public: false, responses, handler }),
+  route('get', '/things', { ...common, public: false, responses, handler }),
   // @ts-expect-error a scope and `public` contradict each other
-  route({ ...common, scope: 'things:read', public: true, responses, handler }),
+  route('get', '/things', { ...common, scope: 'things:read', public: true, responses, handler }),
   // @ts-expect-error a role without a scope
-  route({ ...common, public: true, role: 'admin', responses, handler }),
-  route({
+  route('get', '/things', { ...common, public: true, role: 'admin', responses, handler }),
+  route('get', '/things', {
     ...common,
     public: true,
     responses,
     // @ts-expect-error an undeclared status
     handler: async () => ({ status: 201, body: { size: 1 } }),
   }),
-  route({
+  route('get', '/things', {
     ...common,
     public: true,
     responses,
     // @ts-expect-error a body that is not as declared
     handler: async () => ({ status: 200, body: { size: 'large' } }),
   }),
-  route({
+  route('get', '/things', {
     ...common,
     public: true,
     responses,
@@ -39,15 +39,22 @@ const mistakes: Route[] = [
     // @ts-expect-error a version that is to be the ETag is missing
     handler,
   }),
-  route({
+  route('get', '/things', {
     ...common,
     public: true,
     responses,
     // @ts-expect-error a public route has no caller
     handler: async ({ caller }) => ({ status: 200, body: { size: caller.subject.length } }),
   }),
+  route('get', '/things/{id}', {
+    ...common,
+    public: true,
+    responses,
+    // @ts-expect-error a parameter that the path does not have
+    handler: async ({ params }) => ({ status: 200, body: { size: params.size } }),
+  }),
 ];
 
 test('a route that is declared wrongly does not compile', () => {
-  assert.equal(mistakes.length, 8);
+  assert.equal(mistakes.length, 9);
 });

@@ -9,7 +9,6 @@ import {
   createLogger,
   createMetrics,
   createServiceApp,
-  IdParamsSchema,
   route,
   TimestampSchema,
 } from '../src/index.ts';
@@ -26,20 +25,15 @@ const ThingSchema = z.object({
   parts: z.array(z.object({ id: z.int() })),
 });
 const routes = [
-  route({
-    method: 'get',
-    path: '/open',
+  route('get', '/open', {
     public: true,
     summary: 'For everyone',
     responses: { 200: z.object({ open: z.boolean() }) },
     handler: async () => ({ status: 200, body: { open: true } }),
   }),
-  route({
-    method: 'get',
-    path: '/things/{id}',
+  route('get', '/things/{id}', {
     scope: 'things:read',
     summary: 'Reads a thing',
-    params: IdParamsSchema,
     query: z.strictObject({ size: z.coerce.number().int().max(9).default(1) }),
     responses: { 200: ThingSchema },
     handler: async ({ query }) => {
@@ -52,9 +46,7 @@ const routes = [
       return { status: 200, body: row };
     },
   }),
-  route({
-    method: 'post',
-    path: '/things',
+  route('post', '/things', {
     scope: 'things:write',
     summary: 'Makes a thing',
     body: z.strictObject({ 'a/b~c': z.array(z.strictObject({ size: z.int() })) }),
@@ -66,18 +58,14 @@ const routes = [
       headers: { Location: '/things/1' },
     }),
   }),
-  route({
-    method: 'delete',
-    path: '/things',
+  route('delete', '/things', {
     scope: 'things:write',
     role: 'admin',
     summary: 'Forgets every thing',
     responses: { 204: z.undefined() },
     handler: async () => ({ status: 204, body: undefined }),
   }),
-  route({
-    method: 'get',
-    path: '/broken',
+  route('get', '/broken', {
     public: true,
     summary: 'Answers what it did not declare',
     query: z.strictObject({ how: z.enum(['status', 'shape', 'throw']) }),

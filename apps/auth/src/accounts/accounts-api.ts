@@ -3,7 +3,6 @@ import {
   createPageSchema,
   createRouter,
   type Db,
-  IdParamsSchema,
   PageQuerySchema,
   Problem,
   type Route,
@@ -67,12 +66,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
   const find = async (id: string) => toBody(found(await accounts.find(id)));
 
   const act = (name: string, summary: string, perform: (act: Act) => Promise<void>): Route =>
-    route({
+    route('post', `/accounts/{id}/${name}`, {
       ...forAdmins,
-      method: 'post',
-      path: `/accounts/{id}/${name}`,
       summary,
-      params: IdParamsSchema,
       responses: { 204: z.undefined() },
       handler: async ({ params, caller, req }) => {
         await perform(actOf(params.id, caller, req));
@@ -81,19 +77,15 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
     });
 
   return [
-    route({
-      method: 'get',
-      path: '/accounts/me',
+    route('get', '/accounts/me', {
       scope: 'accounts:read',
       user: true,
       summary: 'Reads the account of the subject',
       responses: { 200: AccountSchema },
       handler: async ({ caller }) => ({ status: 200, body: await find(caller.subject) }),
     }),
-    route({
+    route('get', '/accounts', {
       ...forAdmins,
-      method: 'get',
-      path: '/accounts',
       summary: 'Lists the accounts, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(AccountSchema) },
@@ -102,24 +94,18 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
         return { status: 200, body: { items: items.map(toBody), next } };
       },
     }),
-    route({
+    route('get', '/accounts/{id}', {
       ...forAdmins,
-      method: 'get',
-      path: '/accounts/{id}',
       summary: 'Reads an account',
-      params: IdParamsSchema,
       responses: { 200: AccountSchema },
       handler: async ({ params }) => ({ status: 200, body: await find(params.id) }),
     }),
     act('disable', 'Disables an account and ends its access', accountAdmin.disable),
     act('enable', 'Enables an account', accountAdmin.enable),
     act('logout', 'Ends the access of an account', accountAdmin.signOut),
-    route({
+    route('put', '/accounts/{id}/roles', {
       ...forAdmins,
-      method: 'put',
-      path: '/accounts/{id}/roles',
       summary: 'Gives an account these roles and no others',
-      params: IdParamsSchema,
       body: RolesSchema,
       responses: { 204: z.undefined() },
       handler: async ({ params, body, caller, req }) => {
@@ -127,12 +113,9 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
         return { status: 204, body: undefined };
       },
     }),
-    route({
+    route('get', '/accounts/{id}/audit', {
       ...forAdmins,
-      method: 'get',
-      path: '/accounts/{id}/audit',
       summary: 'Lists what concerns an account, newest first',
-      params: IdParamsSchema,
       query: AuditQuerySchema,
       responses: { 200: createPageSchema(AuditEntrySchema.omit({ accountId: true })) },
       handler: async ({ params, query: { limit, cursor } }) => {

@@ -78,9 +78,7 @@ export function registerRouter(deps: RegisterDependencies): RequestHandler {
 
   const api = createRouter(
     [
-      route({
-        method: 'post',
-        path,
+      route('post', path, {
         public: true,
         summary: 'Ask for an account; the answer does not tell whether the name was taken',
         body: RegistrationSchema,

@@ -116,18 +116,14 @@ export function adminRoutes({
   };
 
   return [
-    route({
+    route('get', '/admin/keys', {
       ...forAdmins,
-      method: 'get',
-      path: '/admin/keys',
       summary: 'Lists every signing key there ever was, the newest first',
       responses: { 200: createPageSchema(KeySchema).meta({ id: 'SigningKeyPage' }) },
       handler: async () => ({ status: 200, body: { items: (await keys()).slice(0, mostShown), next: null } }),
     }),
-    route({
+    route('post', '/admin/keys/rotate', {
       ...forAdmins,
-      method: 'post',
-      path: '/admin/keys/rotate',
       summary: 'Publishes a new signing key, which signs once everybody knows it',
       responses: { 202: z.object({ kid: z.string() }).meta({ id: 'RotatedKey' }) },
       handler: async ({ caller }) => {
@@ -139,20 +135,16 @@ export function adminRoutes({
         return { status: 202, body: { kid: String(kid) } };
       },
     }),
-    route({
+    route('get', '/admin/denylist', {
       ...forAdmins,
-      method: 'get',
-      path: '/admin/denylist',
       summary: 'Reads how much is revoked, and the newest hundred of it',
       responses: {
         200: z.object({ size: z.int(), items: z.array(RevokedEntrySchema) }).meta({ id: 'Denylist' }),
       },
       handler: async () => ({ status: 200, body: await denylist() }),
     }),
-    route({
+    route('get', '/admin/accounts/{id}/grants', {
       ...forAdmins,
-      method: 'get',
-      path: '/admin/accounts/{id}/grants',
       summary: 'Lists what an account has allowed to whom',
       params: AccountParamsSchema,
       responses: { 200: createPageSchema(GrantSchema).meta({ id: 'GrantPage' }) },
@@ -167,10 +159,8 @@ export function adminRoutes({
         return { status: 200, body: { items, next: null } };
       },
     }),
-    route({
+    route('delete', '/admin/accounts/{id}/grants/{clientId}', {
       ...forAdmins,
-      method: 'delete',
-      path: '/admin/accounts/{id}/grants/{clientId}',
       summary: 'Withdraws what an account has allowed to a client, with every token that came of it',
       params: AccountParamsSchema.extend({
         clientId: z
@@ -191,10 +181,8 @@ export function adminRoutes({
         return { status: 204, body: undefined };
       },
     }),
-    route({
+    route('get', '/admin/audit', {
       ...forAdmins,
-      method: 'get',
-      path: '/admin/audit',
       summary: 'Lists the newest hundred entries of the audit log, of all accounts',
       responses: { 200: createPageSchema(AuditEntrySchema).meta({ id: 'AuditTail' }) },
       handler: async () => ({
@@ -202,10 +190,8 @@ export function adminRoutes({
         body: { items: await auditReader.listNewest(mostShown), next: null },
       }),
     }),
-    route({
+    route('get', '/admin/events', {
       ...forAdmins,
-      method: 'get',
-      path: '/admin/events',
       summary: 'Streams what is new in the audit log, the keys and the denylist, for fifty seconds',
       headers: z.object({
         'last-event-id': z

@@ -1,7 +1,6 @@
 import {
   type Caller,
   createPageSchema,
-  IdParamsSchema,
   PageQuerySchema,
   Problem,
   type Route,
@@ -63,18 +62,14 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
   }
 
   return [
-    route({
-      method: 'get',
-      path: '/items',
+    route('get', '/items', {
       scope: 'items:read',
       summary: 'Lists items, newest first',
       query: SearchSchema,
       responses: { 200: ItemPageSchema },
       handler: async ({ query }) => ({ status: 200, body: await items.list(query) }),
     }),
-    route({
-      method: 'get',
-      path: '/users/me/items',
+    route('get', '/users/me/items', {
       scope: 'items:read',
       user: true,
       summary: 'Lists the items of the caller, newest first',
@@ -85,19 +80,14 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
         body: await items.list({ ...query, ownerId: caller.subject }),
       }),
     }),
-    route({
-      method: 'get',
-      path: '/items/{id}',
+    route('get', '/items/{id}', {
       scope: 'items:read',
       summary: 'Reads an item',
-      params: IdParamsSchema,
       responses: { 200: ItemSchema },
       versioned: true,
       handler: async ({ params }) => ({ status: 200, body: await found(params.id) }),
     }),
-    route({
-      method: 'post',
-      path: '/items',
+    route('post', '/items', {
       scope: 'items:write',
       user: true,
       summary: 'Adds an item of the caller',
@@ -109,12 +99,9 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
         return { status: 201, body: item, headers: { Location: `/items/${item.id}` } };
       },
     }),
-    route({
+    route('patch', '/items/{id}', {
       ...ofTheOwner,
-      method: 'patch',
-      path: '/items/{id}',
       summary: 'Changes an item of the caller',
-      params: IdParamsSchema,
       body: ItemChangeSchema,
       responses: { 200: ItemSchema },
       versioned: true,
@@ -125,12 +112,9 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
         return { status: 200, body: item };
       },
     }),
-    route({
+    route('delete', '/items/{id}', {
       ...ofTheOwner,
-      method: 'delete',
-      path: '/items/{id}',
       summary: 'Removes an item of the caller',
-      params: IdParamsSchema,
       responses: { 204: z.undefined() },
       handler: async ({ params: { id }, versions, caller }) => {
         await requireOwner(id, caller);

@@ -1,4 +1,4 @@
-import { IdParamsSchema, Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
+import { Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import type { ItemStore, ReservationStore } from '../store.ts';
 
@@ -22,7 +22,6 @@ const ReservationSchema = z
   })
   .meta({ id: 'Reservation' });
 
-const ParamsSchema = IdParamsSchema.extend({ rid: z.uuid() });
 const ofServices = { scope: 'items:reserve', internal: true, responses: { 204: z.undefined() } } as const;
 
 /** What other services take from the stock for somebody, and give back. */
@@ -33,13 +32,10 @@ export function reservationRoutes(items: ItemStore, reservations: ReservationSto
   };
 
   return [
-    route({
+    route('post', '/items/{id}/reservations', {
       ...ofServices,
-      method: 'post',
-      path: '/items/{id}/reservations',
       user: true,
       summary: 'Takes a quantity from the stock until the reservation lapses',
-      params: IdParamsSchema,
       body: NewReservationSchema,
       responses: { 201: ReservationSchema },
       conflicts: true,
@@ -54,21 +50,15 @@ export function reservationRoutes(items: ItemStore, reservations: ReservationSto
         return { status: 201, body: { ...held.made, name, unitPriceCents, currency }, headers };
       },
     }),
-    route({
+    route('post', '/items/{id}/reservations/{rid}/confirm', {
       ...ofServices,
-      method: 'post',
-      path: '/items/{id}/reservations/{rid}/confirm',
       user: true,
       summary: 'Keeps a reservation from lapsing',
-      params: ParamsSchema,
       handler: async ({ params, caller }) => done(await reservations.confirm(params.id, params.rid, caller)),
     }),
-    route({
+    route('delete', '/items/{id}/reservations/{rid}', {
       ...ofServices,
-      method: 'delete',
-      path: '/items/{id}/reservations/{rid}',
       summary: 'Gives what was reserved back to the stock',
-      params: ParamsSchema,
       handler: async ({ params, caller }) => done(await reservations.release(params.id, params.rid, caller)),
     }),
   ];

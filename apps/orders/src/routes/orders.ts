@@ -1,6 +1,5 @@
 import {
   createPageSchema,
-  IdParamsSchema,
   PageQuerySchema,
   type Route,
   requireFound,
@@ -61,33 +60,26 @@ const noSuchOrder = 'No such order';
 /** The orders of the caller, and nobody else's: those are as unknown as a free id. */
 export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Route[] {
   return [
-    route({
+    route('get', '/orders', {
       ...ofCaller,
-      method: 'get',
-      path: '/orders',
       scope: 'orders:read',
       summary: 'Lists the orders of the caller, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(OrderSchema).meta({ id: 'OrderPage' }) },
       handler: async ({ query, caller }) => ({ status: 200, body: await orders.list(caller.subject, query) }),
     }),
-    route({
+    route('get', '/orders/{id}', {
       ...ofCaller,
-      method: 'get',
-      path: '/orders/{id}',
       scope: 'orders:read',
       summary: 'Reads an order of the caller',
-      params: IdParamsSchema,
       responses: { 200: OrderSchema },
       handler: async ({ params, caller }) => {
         const order = await orders.find(caller.subject, params.id);
         return { status: 200, body: requireFound(order, noSuchOrder) };
       },
     }),
-    route({
+    route('post', '/orders', {
       ...ofCaller,
-      method: 'post',
-      path: '/orders',
       scope: 'orders:write',
       summary: 'Orders items that are in stock, at the prices of the moment',
       headers: KeyedSchema,
@@ -99,13 +91,10 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
         return { status: 201, body: order, headers: { Location: `/orders/${order.id}` } };
       },
     }),
-    route({
+    route('post', '/orders/{id}/cancel', {
       ...ofCaller,
-      method: 'post',
-      path: '/orders/{id}/cancel',
       scope: 'orders:write',
       summary: 'Cancels an order of the caller, and gives its items back to the stock',
-      params: IdParamsSchema,
       responses: { 200: OrderSchema },
       handler: async ({ params, caller, req }) => {
         const order = await ordering.cancel(caller.subject, params.id, req);

@@ -1,4 +1,4 @@
-import { createPageSchema, IdParamsSchema, PageQuerySchema, type Route, route } from '@gatehouse/service-kit';
+import { createPageSchema, PageQuerySchema, type Route, route } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import {
   type Account,
@@ -16,7 +16,7 @@ const RolesSchema = z
   .meta({ examples: [{ roles: ['customer'] }] });
 
 // Bob of the demo.
-const UserParamsSchema = IdParamsSchema.extend({
+const UserParamsSchema = z.strictObject({
   id: z.uuid().meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
 });
 
@@ -39,10 +39,8 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
   }
 
   const act = (action: Action, summary: string): Route =>
-    route({
+    route('post', `/users/{id}/${action}`, {
       ...forAdmins,
-      method: 'post',
-      path: `/users/{id}/${action}`,
       summary,
       params: UserParamsSchema,
       responses: { 204: z.undefined() },
@@ -54,10 +52,8 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
     });
 
   return [
-    route({
+    route('get', '/users', {
       ...forAdmins,
-      method: 'get',
-      path: '/users',
       summary: 'Lists the users, newest first',
       query: QuerySchema,
       responses: { 200: createPageSchema(ManagedUserSchema) },
@@ -66,10 +62,8 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
         return { status: 200, body: { items: await named(items), next } };
       },
     }),
-    route({
+    route('get', '/users/{id}', {
       ...forAdmins,
-      method: 'get',
-      path: '/users/{id}',
       summary: 'Reads a user',
       params: UserParamsSchema,
       responses: { 200: ManagedUserSchema },
@@ -82,10 +76,8 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
     act('disable', 'Signs a user out everywhere and lets it sign in no more'),
     act('enable', 'Lets a disabled user sign in again'),
     act('logout', 'Signs a user out everywhere'),
-    route({
+    route('put', '/users/{id}/roles', {
       ...forAdmins,
-      method: 'put',
-      path: '/users/{id}/roles',
       summary: 'Gives a user these roles and no others, also in tokens that are alive',
       params: UserParamsSchema,
       body: RolesSchema,
@@ -96,10 +88,8 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
         return { status: 204, body: undefined };
       },
     }),
-    route({
+    route('get', '/users/{id}/audit', {
       ...forAdmins,
-      method: 'get',
-      path: '/users/{id}/audit',
       summary: 'Lists what was done with an account and by it, newest first',
       params: UserParamsSchema,
       query: QuerySchema,

@@ -28,9 +28,7 @@ export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): read
   }
 
   return [
-    route({
-      method: 'get',
-      path: '/users/me',
+    route('get', '/users/me', {
       scope: 'profile:read',
       user: true,
       summary: 'Reads the profile of the caller',
@@ -40,9 +38,7 @@ export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): read
         return { status: 200, body: { ...profile, roles: [...caller.roles] } };
       },
     }),
-    route({
-      method: 'patch',
-      path: '/users/me',
+    route('patch', '/users/me', {
       scope: 'profile:write',
       user: true,
       summary: 'Changes the display name of the caller',

@@ -1,6 +1,5 @@
 import {
   createPageSchema,
-  IdParamsSchema,
   PageQuerySchema,
   Problem,
   type Route,
@@ -23,9 +22,7 @@ const NoteSchema = z
 /** The notes of the caller, and nobody else's: those are as unknown as a free id. */
 export function noteRoutes(notes: NoteStore): readonly Route[] {
   return [
-    route({
-      method: 'get',
-      path: '/notes',
+    route('get', '/notes', {
       scope: 'notes:read',
       user: true,
       owner: 'caller',
@@ -34,14 +31,11 @@ export function noteRoutes(notes: NoteStore): readonly Route[] {
       responses: { 200: createPageSchema(NoteSchema).meta({ id: 'NotePage' }) },
       handler: async ({ query, caller }) => ({ status: 200, body: await notes.list(caller.subject, query) }),
     }),
-    route({
-      method: 'get',
-      path: '/notes/{id}',
+    route('get', '/notes/{id}', {
       scope: 'notes:read',
       user: true,
       owner: 'caller',
       summary: 'Reads one of the notes of the caller',
-      params: IdParamsSchema,
       responses: { 200: NoteSchema },
       handler: async ({ params, caller }) => {
         const note = await notes.find(caller.subject, params.id);
@@ -49,9 +43,7 @@ export function noteRoutes(notes: NoteStore): readonly Route[] {
         return { status: 200, body: note };
       },
     }),
-    route({
-      method: 'post',
-      path: '/notes',
+    route('post', '/notes', {
       scope: 'notes:write',
       user: true,
       summary: 'Adds to the notes of the caller',
