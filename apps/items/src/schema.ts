@@ -1,10 +1,8 @@
+import { moment, versionColumns } from '@gatehouse/service-kit/columns';
 import { sql } from 'drizzle-orm';
-import { index, integer, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { index, integer, pgSchema, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('items');
-
-// Cursors of lists carry milliseconds, so the columns must not keep more.
-const moment = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
 /** What is for sale, and whose it is; a subject of OAuth is any text. */
 export const items = schema.table(
@@ -17,10 +15,7 @@ export const items = schema.table(
     priceCents: integer('price_cents').notNull(),
     currency: text('currency').notNull().default('EUR'),
     stock: integer('stock').notNull(),
-    // Counts the changes, for ETag and If-Match.
-    version: integer('version').notNull().default(1),
-    createdAt: moment('created_at').notNull().defaultNow(),
-    updatedAt: moment('updated_at').notNull().defaultNow(),
+    ...versionColumns,
   },
   (table) => [
     index('items_newest').on(table.createdAt, table.id),

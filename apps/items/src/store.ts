@@ -1,55 +1,31 @@
 import {
   type Caller,
+  contains,
+  createVersionedRows,
   type Db,
   isDuplicate,
+  nextVersion,
   type PageQuery,
+  secondsFromNow,
   selectPage,
-  type Versions,
 } from '@gatehouse/service-kit';
-import { and, eq, gt, gte, ilike, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, eq, gt, gte, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
 import { items, reservations } from './schema.ts';
 
-export type NewItem = Pick<typeof items.$inferInsert, 'name' | 'description' | 'priceCents' | 'stock'>;
-export type ItemChange = { [Field in keyof NewItem]?: NewItem[Field] | undefined };
 export type ItemQuery = PageQuery & { q?: string | undefined; ownerId?: string | undefined };
 export type ItemStore = ReturnType<typeof createItemStore>;
 export type NewReservation = Pick<typeof reservations.$inferInsert, 'id' | 'quantity'>;
 export type ReservationStore = ReturnType<typeof createReservationStore>;
 
-const nextVersion = { version: sql`${items.version} + 1`, updatedAt: sql`now()` };
-
 /** Items in the database, newest first. */
 export function createItemStore(db: Db) {
   return {
+    ...createVersionedRows(db, items),
+
     list({ q, ownerId, ...page }: ItemQuery) {
-      const hasName = q === undefined ? undefined : ilike(items.name, `%${escapeLike(q)}%`);
+      const hasName = q === undefined ? undefined : contains(items.name, q);
       const isOwned = ownerId === undefined ? undefined : eq(items.ownerId, ownerId);
       return selectPage(db, items, page, and(hasName, isOwned));
-    },
-
-    async find(id: string) {
-      const [item] = await db.select().from(items).where(eq(items.id, id));
-      return item;
-    },
-
-    async create(ownerId: string, item: NewItem) {
-      const row = { ...item, ownerId };
-      const [created] = await db.insert(items).values(row).returning();
-      if (created === undefined) throw new Error('the insert returned no row');
-      return created;
-    },
-
-    /** The changed item; undefined when it has none of these versions any more. */
-    async change(id: string, versions: Versions, changes: ItemChange) {
-      const next = { ...changes, ...nextVersion };
-      const [changed] = await db.update(items).set(next).where(isVersion(id, versions)).returning();
-      return changed;
-    },
-
-    /** Whether it is gone now; false when it has none of these versions any more. */
-    async remove(id: string, versions: Versions) {
-      const removed = await db.delete(items).where(isVersion(id, versions)).returning({ id: items.id });
-      return removed.length > 0;
     },
   };
 }
@@ -58,12 +34,12 @@ export function createItemStore(db: Db) {
 export function createReservationStore(db: Db, holdSeconds = 30) {
   const hasLapsed = lte(reservations.expiresAt, sql`now()`);
   const isAlive = or(isNull(reservations.expiresAt), gt(reservations.expiresAt, sql`now()`));
-  const add = (quantity: number) => ({ stock: sql`${items.stock} + ${quantity}`, ...nextVersion });
+  const add = (quantity: number) => ({ stock: sql`${items.stock} + ${quantity}`, ...nextVersion(items) });
 
   async function take(itemId: string, wanted: NewReservation, caller: Caller) {
     const hasEnough = and(eq(items.id, itemId), gte(items.stock, wanted.quantity));
     const by = { reservedBy: serviceOf(caller), subject: caller.subject };
-    const expiresAt = sql`now() + ${holdSeconds} * interval '1 second'`;
+    const expiresAt = secondsFromNow(holdSeconds);
     try {
       return await db.transaction(async (tx) => {
         const [item] = await tx.update(items).set(add(-wanted.quantity)).where(hasEnough).returning();
@@ -134,12 +110,4 @@ function isReservation(itemId: string, id: string, caller: Caller) {
     eq(reservations.reservedBy, serviceOf(caller)),
     caller.kind === 'user' ? eq(reservations.subject, caller.subject) : undefined,
   );
-}
-
-function isVersion(id: string, versions: Versions) {
-  return and(eq(items.id, id), versions === 'any' ? undefined : inArray(items.version, [...versions]));
-}
-
-function escapeLike(text: string): string {
-  return text.replaceAll(/[\\%_]/g, '\\$&');
 }

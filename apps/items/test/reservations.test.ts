@@ -196,7 +196,7 @@ suite('several processes on a PostgreSQL server', realServer('postgres'), () => 
     const [db] = processes;
     assert.ok(db);
     const lastOne = { name: 'Last', description: '', priceCents: 1, stock: 1 };
-    const { id: itemId } = await createItemStore(db).create('seller', lastOne);
+    const { id: itemId } = await createItemStore(db).create({ ...lastOne, ownerId: 'seller' });
     const holds = Array.from({ length: 50 }, (_, index) =>
       stores[index % 2]?.hold(itemId, { id: randomUUID(), quantity: 1 }, callerOf(randomUUID())),
     );
@@ -218,9 +218,15 @@ suite('several processes on a PostgreSQL server', realServer('postgres'), () => 
     const ids: string[] = [];
     for (let index = 0; index < 4; index++) {
       const item = { name: `${index}`, description: '', priceCents: 1, stock: initial };
-      ids.push((await store.create('seller', item)).id);
+      ids.push((await store.create({ ...item, ownerId: 'seller' })).id);
     }
-    const doomed = await store.create('seller', { name: '', description: '', priceCents: 1, stock: 500 });
+    const doomed = await store.create({
+      ownerId: 'seller',
+      name: '',
+      description: '',
+      priceCents: 1,
+      stock: 500,
+    });
     const any = <Value>(values: readonly Value[]) =>
       values[Math.floor(Math.random() * values.length)] as Value;
 

@@ -1,3 +1,4 @@
+import { moment } from '@gatehouse/service-kit/columns';
 import { sql } from 'drizzle-orm';
 import {
   bigint,
@@ -28,8 +29,7 @@ export const orders = schema.table(
     fingerprint: text('fingerprint'),
     totalCents: bigint('total_cents', { mode: 'number' }).notNull().default(0),
     currency: text('currency').notNull(),
-    // Cursors of lists carry milliseconds, so the column must not keep more.
-    createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
+    createdAt: moment('created_at').notNull().defaultNow(),
   },
   (table) => [
     index('orders_newest_of_owner').on(table.ownerId, table.createdAt, table.id),

@@ -1,4 +1,4 @@
-import { type Db, type PageQuery, selectPage } from '@gatehouse/service-kit';
+import { type Db, type PageQuery, secondsFromNow, selectPage } from '@gatehouse/service-kit';
 import { and, asc, eq, inArray, lte, ne, type SQL, sql } from 'drizzle-orm';
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import { orderLines, orders } from './schema.ts';
@@ -59,7 +59,7 @@ export function createOrderStore(db: Db) {
         ...order,
         status: 'pending' as const,
         currency: 'EUR',
-        releaseAt: inSeconds(pendingSeconds),
+        releaseAt: secondsFromNow(pendingSeconds),
       };
       return db.transaction(async (tx) => {
         const [opened] = await tx.insert(orders).values(pending).onConflictDoNothing().returning();
@@ -83,14 +83,20 @@ export function createOrderStore(db: Db) {
 
     /** Whether the order will never be confirmed. */
     async abandon(id: string) {
-      const abandoned = await change(db, id, isPending, { status: 'abandoned', releaseAt: inSeconds(0) });
+      const abandoned = await change(db, id, isPending, {
+        status: 'abandoned',
+        releaseAt: secondsFromNow(0),
+      });
       return abandoned !== undefined;
     },
 
     /** Whether this has cancelled the order. */
     async cancel(ownerId: string, id: string) {
       const isConfirmed = sql`${eq(orders.ownerId, ownerId)} and ${eq(orders.status, 'confirmed')}`;
-      const cancelled = await change(db, id, isConfirmed, { status: 'cancelled', releaseAt: inSeconds(0) });
+      const cancelled = await change(db, id, isConfirmed, {
+        status: 'cancelled',
+        releaseAt: secondsFromNow(0),
+      });
       return cancelled !== undefined;
     },
 
@@ -99,7 +105,7 @@ export function createOrderStore(db: Db) {
       const due = db.select({ id: orders.id }).from(orders).where(lte(orders.releaseAt, sql`now()`));
       const some = due.orderBy(asc(orders.releaseAt)).limit(20).for('update', { skipLocked: true });
       const status = sql`case ${orders.status} when 'pending' then 'abandoned' else ${orders.status} end`;
-      const taken = db.update(orders).set({ status, releaseAt: inSeconds(5) });
+      const taken = db.update(orders).set({ status, releaseAt: secondsFromNow(5) });
       const isTaken = sql`${orders.id} = any(array(${some}))`;
       return withLines(await taken.where(isTaken).returning({ id: orders.id }));
     },
@@ -115,9 +121,6 @@ export function createOrderStore(db: Db) {
 // Longer than any request takes.
 const pendingSeconds = 10;
 const isPending = eq(orders.status, 'pending');
-
-// By the clock of the database, which all processes share.
-const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 second'`;
 
 const numbered = <Line>(orderId: string, lines: readonly Line[]) =>
   lines.map((line, position) => ({ ...line, orderId, position }));

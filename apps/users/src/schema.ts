@@ -1,4 +1,5 @@
-import { pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
+import { moment } from '@gatehouse/service-kit/columns';
+import { pgSchema, text } from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('users');
 
@@ -11,5 +12,5 @@ export const profiles = schema.table('profiles', {
   username: text('username').notNull(),
   displayName: text('display_name').notNull(),
   email: text('email'),
-  createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
+  createdAt: moment('created_at').notNull().defaultNow(),
 });

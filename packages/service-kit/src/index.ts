@@ -42,8 +42,11 @@ export {
   problemBody,
   problemHandler,
   requireFound,
+  requireOwnerOrAdmin,
 } from './problem.ts';
+export { contains, insertedRow, secondsFromNow } from './queries.ts';
 export { type Repeated, repeat } from './repeat.ts';
+export { created, noContent, ok } from './replies.ts';
 export { requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
@@ -63,3 +66,4 @@ export {
 } from './start-service.ts';
 export { refineTls, tlsFilesOf, tlsVariables } from './tls.ts';
 export { exchangeOutcome, failureOf, openRequestSpan, type Span, traceIdOf } from './trace.ts';
+export { createVersionedRows, nextVersion, requireChanged } from './versions.ts';

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { AuthError } from '@gatehouse/auth-middleware';
+import { AuthError, type Caller } from '@gatehouse/auth-middleware';
 import { DenylistUnavailable } from '@gatehouse/denylist';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isDatabaseUnavailable } from './database.ts';
@@ -40,6 +40,14 @@ export class Problem extends Error {
 export function requireFound<Thing>(thing: Thing | undefined, detail: string): Thing {
   if (thing === undefined) throw new Problem(404, detail);
   return thing;
+}
+
+/**
+ * Lets the owner of a thing pass, and admins: the rule of a route whose `owner` is `caller or admin`.
+ * @throws Problem 403 for everybody else
+ */
+export function requireOwnerOrAdmin({ ownerId }: { ownerId: string }, { subject, roles }: Caller): void {
+  if (ownerId !== subject && !roles.has('admin')) throw new Problem(403, 'This belongs to someone else');
 }
 
 /** Ends what no route took. */

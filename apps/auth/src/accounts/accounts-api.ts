@@ -3,6 +3,8 @@ import {
   createPageSchema,
   createRouter,
   type Db,
+  noContent,
+  ok,
   PageQuerySchema,
   Problem,
   type Route,
@@ -72,7 +74,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       responses: { 204: z.undefined() },
       handler: async ({ params, caller, req }) => {
         await perform(actOf(params.id, caller, req));
-        return { status: 204, body: undefined };
+        return noContent;
       },
     });
 
@@ -82,7 +84,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       user: true,
       summary: 'Reads the account of the subject',
       responses: { 200: AccountSchema },
-      handler: async ({ caller }) => ({ status: 200, body: await find(caller.subject) }),
+      handler: async ({ caller }) => ok(await find(caller.subject)),
     }),
     route('get', '/accounts', {
       ...forAdmins,
@@ -91,14 +93,14 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       responses: { 200: createPageSchema(AccountSchema) },
       handler: async ({ query }) => {
         const { items, next } = await accountAdmin.list(query);
-        return { status: 200, body: { items: items.map(toBody), next } };
+        return ok({ items: items.map(toBody), next });
       },
     }),
     route('get', '/accounts/{id}', {
       ...forAdmins,
       summary: 'Reads an account',
       responses: { 200: AccountSchema },
-      handler: async ({ params }) => ({ status: 200, body: await find(params.id) }),
+      handler: async ({ params }) => ok(await find(params.id)),
     }),
     act('disable', 'Disables an account and ends its access', accountAdmin.disable),
     act('enable', 'Enables an account', accountAdmin.enable),
@@ -110,7 +112,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       responses: { 204: z.undefined() },
       handler: async ({ params, body, caller, req }) => {
         await accountAdmin.setRoles(actOf(params.id, caller, req), body.roles);
-        return { status: 204, body: undefined };
+        return noContent;
       },
     }),
     route('get', '/accounts/{id}/audit', {
@@ -123,7 +125,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
         const entries = await auditReader.listForAccount(params.id, { limit: limit + 1, cursor });
         const items = entries.slice(0, limit);
         const next = entries.length > limit ? (items.at(-1)?.id ?? null) : null;
-        return { status: 200, body: { items, next } };
+        return ok({ items, next });
       },
     }),
   ];

@@ -4,6 +4,8 @@ import {
   createRouter,
   type Db,
   type Health,
+  noContent,
+  ok,
   Problem,
   type Route,
   route,
@@ -120,7 +122,7 @@ export function adminRoutes({
       ...forAdmins,
       summary: 'Lists every signing key there ever was, the newest first',
       responses: { 200: createPageSchema(KeySchema).meta({ id: 'SigningKeyPage' }) },
-      handler: async () => ({ status: 200, body: { items: (await keys()).slice(0, mostShown), next: null } }),
+      handler: async () => ok({ items: (await keys()).slice(0, mostShown), next: null }),
     }),
     route('post', '/admin/keys/rotate', {
       ...forAdmins,
@@ -141,7 +143,7 @@ export function adminRoutes({
       responses: {
         200: z.object({ size: z.int(), items: z.array(RevokedEntrySchema) }).meta({ id: 'Denylist' }),
       },
-      handler: async () => ({ status: 200, body: await denylist() }),
+      handler: async () => ok(await denylist()),
     }),
     route('get', '/admin/accounts/{id}/grants', {
       ...forAdmins,
@@ -156,7 +158,7 @@ export function adminRoutes({
           since: consent.createdAt.toISOString(),
           updatedAt: consent.updatedAt.toISOString(),
         }));
-        return { status: 200, body: { items, next: null } };
+        return ok({ items, next: null });
       },
     }),
     route('delete', '/admin/accounts/{id}/grants/{clientId}', {
@@ -178,17 +180,14 @@ export function adminRoutes({
         // In this order: a grant that is made meanwhile is not missed.
         await consents.forget(id, clientId);
         await access.endGrantsOf(id, clientId);
-        return { status: 204, body: undefined };
+        return noContent;
       },
     }),
     route('get', '/admin/audit', {
       ...forAdmins,
       summary: 'Lists the newest hundred entries of the audit log, of all accounts',
       responses: { 200: createPageSchema(AuditEntrySchema).meta({ id: 'AuditTail' }) },
-      handler: async () => ({
-        status: 200,
-        body: { items: await auditReader.listNewest(mostShown), next: null },
-      }),
+      handler: async () => ok({ items: await auditReader.listNewest(mostShown), next: null }),
     }),
     route('get', '/admin/events', {
       ...forAdmins,
@@ -206,7 +205,7 @@ export function adminRoutes({
           after: headers['last-event-id'],
           isWelcome: () => isLive(caller),
         });
-        return { status: 200, body: events };
+        return ok(events);
       },
     }),
   ];

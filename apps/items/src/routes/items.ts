@@ -1,10 +1,14 @@
 import {
   type Caller,
+  created,
   createPageSchema,
+  noContent,
+  ok,
   PageQuerySchema,
-  Problem,
   type Route,
+  requireChanged,
   requireFound,
+  requireOwnerOrAdmin,
   route,
   TextSchema,
   TimestampSchema,
@@ -49,17 +53,12 @@ const SearchSchema = PageQuerySchema.extend({
 });
 
 const ofTheOwner = { scope: 'items:write', user: true, owner: 'caller or admin', ifMatch: true } as const;
-const changedSince = 'The item has changed since you read it: read it again';
 
 /** Everyone with the scope reads every item; who adds one owns it, and alone changes it, but for admins. */
 export function itemRoutes(items: ItemStore): readonly Route[] {
   const found = async (id: string) => requireFound(await items.find(id), 'No such item');
 
-  async function requireOwner(id: string, caller: Caller): Promise<void> {
-    const { ownerId } = await found(id);
-    if (ownerId !== caller.subject && !caller.roles.has('admin'))
-      throw new Problem(403, 'The item belongs to someone else');
-  }
+  const requireOwned = async (id: string, caller: Caller) => requireOwnerOrAdmin(await found(id), caller);
 
   return [
     route('get', '/items', {
@@ -67,7 +66,7 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       summary: 'Lists items, newest first',
       query: SearchSchema,
       responses: { 200: ItemPageSchema },
-      handler: async ({ query }) => ({ status: 200, body: await items.list(query) }),
+      handler: async ({ query }) => ok(await items.list(query)),
     }),
     route('get', '/users/me/items', {
       scope: 'items:read',
@@ -75,17 +74,14 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       summary: 'Lists the items of the caller, newest first',
       query: SearchSchema,
       responses: { 200: ItemPageSchema },
-      handler: async ({ query, caller }) => ({
-        status: 200,
-        body: await items.list({ ...query, ownerId: caller.subject }),
-      }),
+      handler: async ({ query, caller }) => ok(await items.list({ ...query, ownerId: caller.subject })),
     }),
     route('get', '/items/{id}', {
       scope: 'items:read',
       summary: 'Reads an item',
       responses: { 200: ItemSchema },
       versioned: true,
-      handler: async ({ params }) => ({ status: 200, body: await found(params.id) }),
+      handler: async ({ params }) => ok(await found(params.id)),
     }),
     route('post', '/items', {
       scope: 'items:write',
@@ -95,8 +91,8 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       responses: { 201: ItemSchema },
       versioned: true,
       handler: async ({ body, caller }) => {
-        const item = await items.create(caller.subject, body);
-        return { status: 201, body: item, headers: { Location: `/items/${item.id}` } };
+        const item = await items.create({ ...body, ownerId: caller.subject });
+        return created(`/items/${item.id}`, item);
       },
     }),
     route('patch', '/items/{id}', {
@@ -106,10 +102,8 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       responses: { 200: ItemSchema },
       versioned: true,
       handler: async ({ params: { id }, body, versions, caller }) => {
-        await requireOwner(id, caller);
-        const item = await items.change(id, versions, body);
-        if (item === undefined) throw new Problem(412, changedSince);
-        return { status: 200, body: item };
+        await requireOwned(id, caller);
+        return ok(requireChanged(await items.change(id, versions, body)));
       },
     }),
     route('delete', '/items/{id}', {
@@ -117,9 +111,9 @@ export function itemRoutes(items: ItemStore): readonly Route[] {
       summary: 'Removes an item of the caller',
       responses: { 204: z.undefined() },
       handler: async ({ params: { id }, versions, caller }) => {
-        await requireOwner(id, caller);
-        if (!(await items.remove(id, versions))) throw new Problem(412, changedSince);
-        return { status: 204, body: undefined };
+        await requireOwned(id, caller);
+        requireChanged(await items.remove(id, versions));
+        return noContent;
       },
     }),
   ];

@@ -1,4 +1,4 @@
-import { Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
+import { created, noContent, Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import type { ItemStore, ReservationStore } from '../store.ts';
 
@@ -28,7 +28,7 @@ const ofServices = { scope: 'items:reserve', internal: true, responses: { 204: z
 export function reservationRoutes(items: ItemStore, reservations: ReservationStore): readonly Route[] {
   const done = (isDone: boolean) => {
     if (!isDone) throw new Problem(404, 'No such reservation');
-    return { status: 204 as const, body: undefined };
+    return noContent;
   };
 
   return [
@@ -46,8 +46,8 @@ export function reservationRoutes(items: ItemStore, reservations: ReservationSto
           throw new Problem(409, 'There is not enough in stock, or the id is taken');
         }
         const { name, priceCents: unitPriceCents, currency } = held.item;
-        const headers = { Location: `/items/${itemId}/reservations/${body.id}` };
-        return { status: 201, body: { ...held.made, name, unitPriceCents, currency }, headers };
+        const reservation = { ...held.made, name, unitPriceCents, currency };
+        return created(`/items/${itemId}/reservations/${body.id}`, reservation);
       },
     }),
     route('post', '/items/{id}/reservations/{rid}/confirm', {

@@ -1,5 +1,7 @@
 import {
+  created,
   createPageSchema,
+  ok,
   PageQuerySchema,
   type Route,
   requireFound,
@@ -66,7 +68,7 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       summary: 'Lists the orders of the caller, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(OrderSchema).meta({ id: 'OrderPage' }) },
-      handler: async ({ query, caller }) => ({ status: 200, body: await orders.list(caller.subject, query) }),
+      handler: async ({ query, caller }) => ok(await orders.list(caller.subject, query)),
     }),
     route('get', '/orders/{id}', {
       ...ofCaller,
@@ -75,7 +77,7 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       responses: { 200: OrderSchema },
       handler: async ({ params, caller }) => {
         const order = await orders.find(caller.subject, params.id);
-        return { status: 200, body: requireFound(order, noSuchOrder) };
+        return ok(requireFound(order, noSuchOrder));
       },
     }),
     route('post', '/orders', {
@@ -88,7 +90,7 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       conflicts: true,
       handler: async ({ headers: { 'idempotency-key': key }, body, caller, req }) => {
         const order = await ordering.place(caller.subject, body.lines, key, req);
-        return { status: 201, body: order, headers: { Location: `/orders/${order.id}` } };
+        return created(`/orders/${order.id}`, order);
       },
     }),
     route('post', '/orders/{id}/cancel', {
@@ -98,7 +100,7 @@ export function orderRoutes(orders: OrderStore, ordering: Ordering): readonly Ro
       responses: { 200: OrderSchema },
       handler: async ({ params, caller, req }) => {
         const order = await ordering.cancel(caller.subject, params.id, req);
-        return { status: 200, body: requireFound(order, noSuchOrder) };
+        return ok(requireFound(order, noSuchOrder));
       },
     }),
   ];

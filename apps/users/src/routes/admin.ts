@@ -1,4 +1,4 @@
-import { createPageSchema, PageQuerySchema, type Route, route } from '@gatehouse/service-kit';
+import { createPageSchema, noContent, ok, PageQuerySchema, type Route, route } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import {
   type Account,
@@ -47,7 +47,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       ...(action === 'disable' && { conflicts: true }),
       handler: async ({ params, req }) => {
         await accounts.act(params.id, action, req);
-        return { status: 204, body: undefined };
+        return noContent;
       },
     });
 
@@ -59,7 +59,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       responses: { 200: createPageSchema(ManagedUserSchema) },
       handler: async ({ query, req }) => {
         const { items, next } = await accounts.list(query, req);
-        return { status: 200, body: { items: await named(items), next } };
+        return ok({ items: await named(items), next });
       },
     }),
     route('get', '/users/{id}', {
@@ -70,7 +70,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       handler: async ({ params, req }) => {
         const account = await accounts.find(params.id, req);
         const [body = account] = await named([account]);
-        return { status: 200, body };
+        return ok(body);
       },
     }),
     act('disable', 'Signs a user out everywhere and lets it sign in no more'),
@@ -85,7 +85,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       conflicts: true,
       handler: async ({ params, body, req }) => {
         await accounts.setRoles(params.id, body.roles, req);
-        return { status: 204, body: undefined };
+        return noContent;
       },
     }),
     route('get', '/users/{id}/audit', {
@@ -94,10 +94,7 @@ export function adminRoutes(profiles: ProfileStore, accounts: AccountsClient): r
       params: UserParamsSchema,
       query: QuerySchema,
       responses: { 200: AuditPageSchema },
-      handler: async ({ params, query, req }) => ({
-        status: 200,
-        body: await accounts.audit(params.id, query, req),
-      }),
+      handler: async ({ params, query, req }) => ok(await accounts.audit(params.id, query, req)),
     }),
   ];
 }

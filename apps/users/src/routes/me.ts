@@ -1,4 +1,4 @@
-import { type Route, requireFound, route, TextSchema, TimestampSchema } from '@gatehouse/service-kit';
+import { ok, type Route, requireFound, route, TextSchema, TimestampSchema } from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { AccountSchema, type AccountsClient } from '../accounts-client.ts';
@@ -35,7 +35,7 @@ export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): read
       responses: { 200: UserSchema },
       handler: async ({ caller, req }) => {
         const profile = await withProfile(req, () => profiles.find(caller.subject));
-        return { status: 200, body: { ...profile, roles: [...caller.roles] } };
+        return ok({ ...profile, roles: [...caller.roles] });
       },
     }),
     route('patch', '/users/me', {
@@ -46,7 +46,7 @@ export function meRoutes(profiles: ProfileStore, accounts: AccountsClient): read
       responses: { 200: UserSchema },
       handler: async ({ caller, body, req }) => {
         const profile = await withProfile(req, () => profiles.change(caller.subject, body));
-        return { status: 200, body: { ...profile, roles: [...caller.roles] } };
+        return ok({ ...profile, roles: [...caller.roles] });
       },
     }),
   ];

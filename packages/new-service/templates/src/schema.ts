@@ -1,4 +1,5 @@
-import { index, pgSchema, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { moment } from '@gatehouse/service-kit/columns';
+import { index, pgSchema, text, uuid } from 'drizzle-orm/pg-core';
 
 export const schema = pgSchema('notes');
 
@@ -9,8 +10,7 @@ export const notes = schema.table(
     id: uuid('id').primaryKey().defaultRandom(),
     ownerId: text('owner_id').notNull(),
     text: text('text').notNull(),
-    // Cursors of lists carry milliseconds, so the column must not keep more.
-    createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
+    createdAt: moment('created_at').notNull().defaultNow(),
   },
   (table) => [index('notes_newest_of_owner').on(table.ownerId, table.createdAt, table.id)],
 );

@@ -1,4 +1,4 @@
-import { type Db, type PageQuery, selectPage } from '@gatehouse/service-kit';
+import { type Db, insertedRow, type PageQuery, selectPage } from '@gatehouse/service-kit';
 import { and, eq } from 'drizzle-orm';
 import { notes } from './schema.ts';
 
@@ -18,9 +18,7 @@ export function createNoteStore(db: Db) {
     },
 
     async create(ownerId: string, text: string) {
-      const [created] = await db.insert(notes).values({ ownerId, text }).returning();
-      if (created === undefined) throw new Error('the insert returned no row');
-      return created;
+      return insertedRow(await db.insert(notes).values({ ownerId, text }).returning());
     },
   };
 }

@@ -1,5 +1,7 @@
 import {
+  created,
   createPageSchema,
+  ok,
   PageQuerySchema,
   Problem,
   type Route,
@@ -29,7 +31,7 @@ export function noteRoutes(notes: NoteStore): readonly Route[] {
       summary: 'Lists the notes of the caller, newest first',
       query: PageQuerySchema,
       responses: { 200: createPageSchema(NoteSchema).meta({ id: 'NotePage' }) },
-      handler: async ({ query, caller }) => ({ status: 200, body: await notes.list(caller.subject, query) }),
+      handler: async ({ query, caller }) => ok(await notes.list(caller.subject, query)),
     }),
     route('get', '/notes/{id}', {
       scope: 'notes:read',
@@ -40,7 +42,7 @@ export function noteRoutes(notes: NoteStore): readonly Route[] {
       handler: async ({ params, caller }) => {
         const note = await notes.find(caller.subject, params.id);
         if (note === undefined) throw new Problem(404, 'No such note');
-        return { status: 200, body: note };
+        return ok(note);
       },
     }),
     route('post', '/notes', {
@@ -51,7 +53,7 @@ export function noteRoutes(notes: NoteStore): readonly Route[] {
       responses: { 201: NoteSchema },
       handler: async ({ body, caller }) => {
         const note = await notes.create(caller.subject, body.text);
-        return { status: 201, body: note, headers: { Location: `/notes/${note.id}` } };
+        return created(`/notes/${note.id}`, note);
       },
     }),
   ];
