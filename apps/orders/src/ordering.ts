@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { Problem, upstreamFault } from '@gatehouse/service-kit';
+import { fingerprintOf, Problem, requireRepeated, settleAll, upstreamFault } from '@gatehouse/service-kit';
 import type { Request } from 'express';
 import type { ItemsClient, Reservations } from './items-client.ts';
 import type { NewLine, OrderLine, OrderStore } from './store.ts';
@@ -34,9 +33,14 @@ export function createOrdering(orders: OrderStore, items: ItemsClient) {
      * @throws Problem 409 when there is not enough in stock, 422 when there is no such item, 503 when items fails us
      */
     async place(ownerId: string, lines: readonly NewLine[], key: string | undefined, req: Request) {
-      const fingerprint = fingerprintOf(lines);
+      const fingerprint = fingerprintOf(lines.map(({ itemId, quantity }) => [itemId, quantity]));
       const id = await orders.open({ ownerId, idempotencyKey: key, fingerprint }, lines);
-      if (id === undefined) return repeated(await orders.findByKey(ownerId, key ?? ''), fingerprint);
+      if (id === undefined) {
+        const first = await orders.findByKey(ownerId, key ?? '');
+        const order = requireRepeated(first, fingerprint, ({ status }) => status === 'pending');
+        // What was answered at first, whatever has become of the order.
+        return { ...order, status: 'confirmed' as const };
+      }
       const acting = items.onBehalfOf(req);
       try {
         const reservations = await acting;
@@ -62,21 +66,14 @@ export function createOrdering(orders: OrderStore, items: ItemsClient) {
     /** Gives back what failed, crashed or cancelled orders have reserved, of some that are due. */
     async releaseDue() {
       const due = await orders.takeDue();
-      const outcomes = await Promise.allSettled(
-        due.map(async (order) => release(order, await items.inOwnName())),
-      );
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+      await settleAll(due.map(async (order) => release(order, await items.inOwnName())));
     },
   };
 }
 
 // Every answer is awaited, so that nothing is reserved any more once the order is given up.
 async function reserve({ id, lines }: OpenOrder, reservations: Reservations): Promise<OrderLine[]> {
-  const answers = await Promise.allSettled(lines.map((line) => reservations.hold(id, line)));
-  const held = answers.map((answer) => {
-    if (answer.status === 'rejected') throw answer.reason;
-    return answer.value;
-  });
+  const held = await settleAll(lines.map((line) => reservations.hold(id, line)));
   const refused = (refusal: string, field: string, detail: string) =>
     held.flatMap((line, index) =>
       line === refusal ? [{ pointer: `#/lines/${index}/${field}`, detail }] : [],
@@ -86,24 +83,4 @@ async function reserve({ id, lines }: OpenOrder, reservations: Reservations): Pr
   const short = refused('short', 'quantity', 'There is not enough in stock');
   if (short.length > 0) throw new Problem(409, 'Not everything is in stock', { errors: short });
   return held.filter((line) => typeof line === 'object');
-}
-
-type KeyedOrder = Awaited<ReturnType<OrderStore['findByKey']>>;
-
-function repeated(order: KeyedOrder, fingerprint: string) {
-  if (order && order.fingerprint !== fingerprint) {
-    const errors = [{ pointer: '/header/idempotency-key', detail: 'Was sent with another body before' }];
-    throw new Problem(422, 'The Idempotency-Key belongs to another order', { errors });
-  }
-  if (order === undefined || order.status === 'pending') {
-    const headers = { 'Retry-After': '1' };
-    throw new Problem(409, 'A request with this Idempotency-Key is under way', { headers });
-  }
-  // What was answered at first, whatever has become of the order.
-  return { ...order, status: 'confirmed' as const };
-}
-
-function fingerprintOf(lines: readonly NewLine[]): string {
-  const canonical = lines.map(({ itemId, quantity }) => [itemId, quantity]);
-  return createHash('sha256').update(JSON.stringify(canonical)).digest('hex');
 }

@@ -29,6 +29,7 @@ export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts
 export { TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health } from './health.ts';
+export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export { counterIn, createMetrics, gaugeIn, histogramIn, listenMetrics, type Metrics } from './metrics.ts';
@@ -54,6 +55,7 @@ export { type RunningService, serve } from './serve.ts';
 export { type ServerEvent, ServerEventsSchema } from './server-sent-events.ts';
 export { createServiceApp } from './service-app.ts';
 export type { Client, OtherService, ServiceFetch } from './service-fetch.ts';
+export { settleAll } from './settle-all.ts';
 export {
   ClientConfigSchema,
   routesOf,
