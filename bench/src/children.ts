@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** A process under test, or what one stands on, with the port that it listens to. */
 export interface Child {
@@ -19,6 +19,43 @@ export async function startChild(file: string, setup?: unknown): Promise<Child> 
   const [{ port }] = (await Promise.race([once(child, 'message'), exited])) as [{ port: number }];
   exited.catch(() => {});
   return { child, port };
+}
+
+/** A process that sends requests. */
+export interface Load<Order, Answer> {
+  readonly child: ChildProcess;
+  /** Carries out an order; the last one must have ended. */
+  send(order: Order): Promise<Answer>;
+  stop(): void;
+}
+
+/** Starts a file of this folder that carries out orders; where it fails, this process does too. */
+export function startLoad<Order extends object, Answer = unknown>(file: string): Load<Order, Answer> {
+  const child = fork(new URL(file, import.meta.url), { serialization: 'advanced' });
+  const fail = () => process.exit(1);
+  child.once('exit', fail);
+  return {
+    child,
+    async send(order) {
+      child.send(order);
+      const [answer] = await once(child, 'message');
+      return answer as Answer;
+    },
+    stop() {
+      child.off('exit', fail).kill();
+    },
+  };
+}
+
+/** Bytes of memory that a process takes up. */
+export function residentBytes({ pid }: ChildProcess): number {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+  return Number(kilobytes) * 1024;
+}
+
+/** How many files and connections a process has open. */
+export function openDescriptors({ pid }: ChildProcess): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 /** User and system time of all threads of a process; Linux counts it in hundredths of a second. */

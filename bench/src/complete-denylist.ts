@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisDenylistWriter } from '@gatehouse/denylist';
+import { createRedisDenylistWriter, type Revocation } from '@gatehouse/denylist';
 
-/** Marks the empty denylist as complete, as auth does: without the mark no reader trusts it. */
-export async function completeDenylist(url: string): Promise<void> {
+/**
+ * Writes these to an empty denylist and marks it as complete, as auth does: without the mark no reader trusts it.
+ */
+export async function completeDenylist(url: string, revocations: readonly Revocation[] = []): Promise<void> {
   const writer = createRedisDenylistWriter({ url });
   // The writer queues nothing while it connects.
   for (let isMarked = false; !isMarked; await delay(50)) {
@@ -11,5 +13,6 @@ export async function completeDenylist(url: string): Promise<void> {
       () => false,
     );
   }
+  await writer.append(revocations);
   await writer.close();
 }

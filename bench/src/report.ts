@@ -1,10 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 
+import { size } from './size.ts';
+
 const report = new URL('../../docs/performance.md', import.meta.url);
 
-/** Replaces the section with this heading in docs/performance.md, or adds it. */
+/** Prints a section of docs/performance.md and puts it there, in the place of the one with this heading. */
 export function writeSection(heading: string, body: string): void {
+  process.stdout.write(`\n## ${heading}\n\n${body}\n`);
+  if (size < 1) return;
   const [intro = '', ...sections] = readFileSync(report, 'utf8').split(/^(?=## )/m);
   const section = `## ${heading}\n\n${body.trim()}\n`;
   const found = sections.findIndex((text) => text.startsWith(`## ${heading}\n`));

@@ -1,16 +1,15 @@
-import { fork } from 'node:child_process';
 import { createPublicKey, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createTestIssuer, startPostgres, startRedis } from '@gatehouse/test-kit';
-import { type Child, startChild } from './children.ts';
+import { type Child, startChild, startLoad } from './children.ts';
 import { completeDenylist } from './complete-denylist.ts';
 import { fastApiVersions, startFastApi } from './fastapi.ts';
 import type { LoadOrder } from './load.ts';
 import { type Measured, measure, type Plan } from './measure.ts';
 import { measuredOn, medianOf, tableOf, writeSection } from './report.ts';
+import { sized } from './size.ts';
 import type { VerifierSetup } from './targets/express-bearer.ts';
 
-const plan: Plan = { rounds: 5, slices: 10, warmUpRequests: 10_000, measuredRequests: 10_000 };
+const plan: Plan = { rounds: 5, slices: 10, warmUpRequests: sized(10_000), measuredRequests: sized(10_000) };
 const connections = 12;
 const distinctTokens = 50;
 const inAnHour = Math.floor(Date.now() / 1000) + 3600;
@@ -82,16 +81,13 @@ add(
   itemPath,
 );
 
-const load = fork(new URL('./load.ts', import.meta.url));
-load.once('exit', () => process.exit(1));
+const load = startLoad<LoadOrder>('./load.ts');
 try {
   await measure(targets, plan, send);
-  const text = reportOf(tableOf('route', targets));
-  process.stdout.write(`${text}\n`);
-  writeSection('What a request costs at a service', text);
+  writeSection('What a request costs at a service', reportOf(tableOf('route', targets)));
 } finally {
-  load.removeAllListeners('exit');
-  for (const child of [load, ...targets.map((target) => target.child)]) child.kill();
+  load.stop();
+  for (const { child } of targets) child.kill();
   await Promise.all([redis.stop(), postgres.stop(), issuer.close()]);
 }
 
@@ -103,8 +99,7 @@ function add(name: string, does: string, child: Child, path = quotePath): Target
 
 async function send({ port, path }: Target, requests: number): Promise<void> {
   const url = `http://127.0.0.1:${port}`;
-  load.send({ url, path, host: new URL(url).host, tokens, connections, requests } satisfies LoadOrder);
-  await once(load, 'message');
+  await load.send({ url, path, host: new URL(url).host, tokens, connections, requests });
 }
 
 function compared(peer: Target): string {
@@ -127,6 +122,6 @@ ${peers.map(compared).join('\n')}
 The aim was 90 on a machine where FastAPI takes 1,530 and stock Express 209: 17 times ours, and 2.3 times ours.
 
 ${measuredOn(['express', 'express-oauth2-jwt-bearer', 'zod', 'drizzle-orm', 'pg', '@electric-sql/pglite'])} ${pythonVersions ?? 'FastAPI not installed'}.
-Run it with \`npm run bench:service\`; it needs Linux, postgres and redis-server, and takes FastAPI in where Debian's
+Run it with \`npm run bench -- service\`; it needs Linux, postgres and redis-server, and takes FastAPI in where Debian's
 python3-fastapi, uvicorn and python3-jose are installed.`;
 }

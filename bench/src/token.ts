@@ -1,14 +1,13 @@
-import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { startPostgres, startRedis } from '@gatehouse/test-kit';
-import { startChild } from './children.ts';
+import { startChild, startLoad } from './children.ts';
 import { type Measured, measure, type Plan } from './measure.ts';
 import { measuredOn, medianOf, tableOf, writeSection } from './report.ts';
+import { sized } from './size.ts';
 import type { PeerSetup } from './targets/express-jose.ts';
 import type { TokenOrder } from './token-load.ts';
 
-const plan: Plan = { rounds: 5, slices: 5, warmUpRequests: 12_000, measuredRequests: 3_000 };
+const plan: Plan = { rounds: 5, slices: 5, warmUpRequests: sized(12_000), measuredRequests: sized(3_000) };
 const connections = 12;
 
 interface Target extends Measured {
@@ -39,8 +38,7 @@ const auth = await startChild('./targets/auth.ts', {
 });
 const peer = await startChild('./targets/express-jose.ts', reporting);
 const library = await startChild('./targets/oidc-provider.ts', reporting);
-const load = fork(new URL('./token-load.ts', import.meta.url));
-load.once('exit', () => process.exit(1));
+const load = startLoad<TokenOrder, string[]>('./token-load.ts');
 
 try {
   const form = { grant_type: 'client_credentials', scope: reporting.scope };
@@ -95,12 +93,10 @@ try {
 
   await measure(targets, plan, send);
   const ratios = ours.microseconds.map((spent, round) => (minimal.microseconds[round] ?? 0) / spent);
-  const text = reportOf(tableOf('request', targets), ratios);
-  process.stdout.write(`${text}\n`);
-  writeSection('What a token costs', text);
+  writeSection('What a token costs', reportOf(tableOf('request', targets), ratios));
 } finally {
-  load.removeAllListeners('exit');
-  for (const child of [load, auth.child, peer.child, library.child]) child.kill();
+  load.stop();
+  for (const child of [auth.child, peer.child, library.child]) child.kill();
   await Promise.all([redis.stop(), postgres.stop()]);
 }
 
@@ -123,8 +119,7 @@ async function ask(form: Record<string, string>, headers = {}): Promise<Record<s
 }
 
 async function send({ port, order }: Target, requests: number): Promise<void> {
-  load.send({ ...order, url: `http://127.0.0.1:${port}`, connections, requests } satisfies TokenOrder);
-  const [refreshTokens] = await once(load, 'message');
+  const refreshTokens = await load.send({ ...order, url: `http://127.0.0.1:${port}`, connections, requests });
   if (order.refreshTokens) order.refreshTokens = refreshTokens;
 }
 
@@ -139,16 +134,16 @@ ${table}
 
 Tokens per CPU second of Gatehouse, compared with express + jose: **${medianOf(ratios).toFixed(2)}** (rounds: ${each.join(', ')}).
 
-The aim was 0.6, and it is missed: oidc-provider alone, with nothing of ours around it, is not far above that. Runs on a
-busy machine came out between 0.40 and 0.55, and two processes of the same code differ by a tenth, so a change of a few
-percent does not show here. Where the time of our row goes, by a profile of all threads (in hundredths): the library,
-with Koa and its parsing, about 20; the signature 20, which is 40 of the other's; garbage collection and compiling 15, where the other
-has 11; Express, its routers and helmet 6; the audit log, of
-which one INSERT takes five to seven tokens at 12 connections, 4; the access log and metrics 3; the rest is Node itself.
-Two HMACs per token, 3 by the profile, are left out while no client has failed (measured: 2, within the noise). What
-showed no steady gain: signing without the thread pool, helmet asked once, the protocol's routes in front, more rows in
-one INSERT by waiting 2 to 5 ms, a larger young generation.
+The aim was 0.6, and it is missed by little: oidc-provider alone, with nothing of ours around it, is not far above that.
+Two processes of the same code differ by a tenth, so a change of a few percent does not show here. Signatures are made by
+node:crypto on the main thread (apps/auth/src/keys/signing-key.ts), which took this from 0.53 to 0.58: Web Crypto, which
+the library and jose use, costs 80 microseconds for one where this costs 35. Where the rest of our row goes, by a profile
+of all threads made before that (in hundredths): the library, with Koa and its parsing, about 20; garbage collection and
+compiling 15, where the other has 11; Express, its routers and helmet 6; the audit log, of which one INSERT takes five to
+seven tokens at 12 connections, 4; the access log and metrics 3; the rest is Node itself. Two HMACs per token, 3 by the
+profile, are left out while no client has failed (measured: 2, within the noise). What showed no steady gain: helmet
+asked once, the protocol's routes in front, more rows in one INSERT by waiting 2 to 5 ms, a larger young generation.
 
 ${measuredOn(['oidc-provider', 'express', 'jose'])}
-Run it with \`npm run bench:token\`; it needs Linux, postgres and redis-server.`;
+Run it with \`npm run bench -- token\`; it needs Linux, postgres and redis-server.`;
 }
