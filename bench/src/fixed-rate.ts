@@ -1,0 +1,88 @@
+import { Pool } from 'undici';
+
+/** Requests that are sent when their time has come, whether the ones before are answered or not. */
+export interface RateOrder {
+  url: string;
+  path: string;
+  host: string;
+  tokens: string[];
+  perSecond: number;
+  seconds: number;
+  /** In all, spread over the addresses. */
+  connections: number;
+  /** So many addresses of this machine send them: what one network may take up is bounded. */
+  addresses: number;
+}
+
+/** What became of them. */
+export interface RateAnswer {
+  /** How long each 200 took, in milliseconds. */
+  goodMs: number[];
+  /** How many there were of each status; 0 are those without an answer. */
+  statuses: Record<number, number>;
+  /** From the first request to the last one: longer than ordered where this process cannot keep up. */
+  sentMs: number;
+  /** From the first request to the last answer. */
+  tookMs: number;
+}
+
+process.on('message', async (order: RateOrder) => {
+  const { url, path, host, tokens, perSecond, seconds, connections, addresses } = order;
+  const pools = Array.from({ length: addresses }, (_, i) => {
+    const connect = { localAddress: `127.0.0.${i + 1}`, timeout: 5_000 };
+    return new Pool(url, { connections: Math.ceil(connections / addresses), pipelining: 1, connect });
+  });
+  const heads = tokens.map((token) => ({
+    host,
+    authorization: `Bearer ${token}`,
+    accept: 'application/json',
+  }));
+  const answer: RateAnswer = { goodMs: [], statuses: {}, sentMs: 0, tookMs: 0 };
+  const total = Math.round(perSecond * seconds);
+  const { promise: allEnded, resolve } = Promise.withResolvers<void>();
+  let sent = 0;
+  let ended = 0;
+
+  // Not pool.request(): with a stream for each answer this process would need more time than the gateway.
+  function ask(): void {
+    const pool = pools[sent % addresses] as Pool;
+    const sentAt = performance.now();
+    let status = 0;
+    const end = () => {
+      answer.statuses[status] = (answer.statuses[status] ?? 0) + 1;
+      if (status === 200) answer.goodMs.push(performance.now() - sentAt);
+      ended += 1;
+      if (ended === total) resolve();
+    };
+    pool.dispatch(
+      { path, method: 'GET', headers: heads[sent % heads.length] ?? {} },
+      {
+        onRequestStart() {},
+        onResponseStart(_controller, statusCode) {
+          status = statusCode;
+        },
+        onResponseData() {},
+        onResponseEnd: end,
+        onResponseError() {
+          status = 0;
+          end();
+        },
+      },
+    );
+    sent += 1;
+  }
+
+  const began = performance.now();
+  const ticking = setInterval(() => {
+    const due = Math.min(total, ((performance.now() - began) / 1000) * perSecond);
+    while (sent < due) ask();
+    if (sent < total) return;
+    clearInterval(ticking);
+    answer.sentMs = performance.now() - began;
+  }, 1);
+  await allEnded;
+  answer.tookMs = performance.now() - began;
+  await Promise.all(pools.map((pool) => pool.destroy()));
+  process.send?.(answer);
+});
+process.on('disconnect', () => process.exit());

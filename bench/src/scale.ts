@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import { type Child, residentBytes, startChild, startLoad } from './children.ts';
+import type { LoadOrder } from './load.ts';
+import { type Measured, measure, type Plan } from './measure.ts';
+import { measuredOn, tableOf, writeSection } from './report.ts';
+import { sized } from './size.ts';
+import { startStage } from './stage.ts';
+
+const many = { tokens: sized(100_000), revocations: sized(1_000_000) };
+const few = { tokens: 100, revocations: 100 };
+// As many requests as tokens: each of them comes once in the time to warm up, and once in every round.
+const plan: Plan = { rounds: 3, slices: 10, warmUpRequests: many.tokens, measuredRequests: many.tokens };
+const connections = 12;
+const inAnHour = Math.floor(Date.now() / 1000) + 3_500;
+
+interface Target extends Measured {
+  tokens: string[];
+  /** How many requests it has had. */
+  asked: number;
+}
+
+await using stage = await startStage();
+// Every caller with a grant of his own, as it is where many people are signed in.
+const sign = () => stage.issuer.sign({ exp: inAnHour, sub: randomUUID(), gid: randomUUID() });
+const allTokens = await Promise.all(Array.from({ length: many.tokens }, sign));
+
+const targets: Target[] = [];
+for (const { tokens, revocations } of [few, many]) {
+  const entries = Array.from({ length: revocations }, () => ({ jti: randomUUID(), exp: inAnHour }));
+  const redisUrl = await stage.addRedis(entries);
+  const gateway = await startChild('./targets/gatehouse.ts', { ...stage.setup, redisUrl });
+  await untilReady(gateway);
+  const counted = (count: number, what: string) => `${count.toLocaleString('en')} ${what}`;
+  targets.push({
+    ...gateway,
+    name: `${counted(tokens, 'tokens')}, ${counted(revocations, 'revocations')}`,
+    does: '',
+    tokens: allTokens.slice(0, tokens),
+    asked: 0,
+    microseconds: [],
+  });
+}
+
+const load = startLoad<LoadOrder>('./load.ts');
+try {
+  await measure(targets, plan, send);
+  for (const target of targets) target.does = `${Math.round(residentBytes(target.child) / 1e6)} MB`;
+  writeSection('Many tokens and many revocations', reportOf());
+} finally {
+  load.stop();
+  for (const { child } of targets) child.kill();
+}
+
+async function untilReady({ port }: Child): Promise<void> {
+  for (;;) {
+    const { ok } = await fetch(`http://127.0.0.1:${port}/health/ready`);
+    if (ok) return;
+  }
+}
+
+async function send(target: Target, requests: number): Promise<void> {
+  const { port, tokens, asked } = target;
+  target.asked += requests;
+  const next = Array.from(
+    { length: Math.min(requests, tokens.length) },
+    (_, i) => tokens[(asked + i) % tokens.length] ?? '',
+  );
+  await load.send({
+    url: `http://127.0.0.1:${port}`,
+    path: '/items/5f0c6f0e',
+    host: new URL(stage.issuer.issuer).host,
+    tokens: next,
+    connections,
+    requests,
+  });
+}
+
+function reportOf(): string {
+  const { rounds, measuredRequests } = plan;
+  return `The gateway with everything on, as in the section above, when that many tokens of as many callers are in use and that many tokens
+are on the denylist: CPU microseconds per request, ${rounds} rounds of ${measuredRequests.toLocaleString('en')} in which every token comes as often as any other, and its
+resident memory after them. The aims were 300 MB, and no more time for many than for few.
+
+${tableOf('in use', targets).replace('| does |', '| memory |')}
+
+${measuredOn(['undici', 'ioredis'])}
+Run it with \`npm run bench -- scale\`; it needs Linux and redis-server.`;
+}
