@@ -6,6 +6,8 @@ export interface BenchSetup {
   jwksUri: string;
   publicKeyPem: string;
   redisUrl: string;
+  /** How many tokens ours remembers, where that is not left to its default. */
+  tokenCacheSize?: number;
   /** Whether a peer writes its own access log; ours always does. */
   accessLog: boolean;
 }

@@ -64,6 +64,17 @@ test('metrics tell verdicts, what was remembered, the denylist, and how long eac
   assert.ok((await shown()).includes('denylist_age_seconds{service="gateway"} +Inf'));
 });
 
+test('as many tokens are remembered as TOKEN_CACHE_SIZE says', async (t) => {
+  const gateway = await startTestGateway(t, { env: { TOKEN_CACHE_SIZE: '2' } });
+  const first = await gateway.bearer();
+  const tokens = [first, await gateway.bearer(), await gateway.bearer(), first];
+  for (const authorization of tokens) {
+    assert.equal((await gateway.send('/orders', { headers: { authorization } })).status, 200);
+  }
+  const shown = await gateway.metrics.registry.metrics();
+  assert.match(shown, /^token_cache_lookups_total\{service="gateway",result="miss"\} 4$/m);
+});
+
 const observability = new URL('../../../infra/observability/', import.meta.url);
 
 function dashboardQueries(): string[] {

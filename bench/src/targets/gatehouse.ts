@@ -12,6 +12,7 @@ await runTarget(async (setup) => {
     ISSUER: setup.issuer,
     JWKS_URI: setup.jwksUri,
     REDIS_URL: setup.redisUrl,
+    ...(setup.tokenCacheSize && { TOKEN_CACHE_SIZE: String(setup.tokenCacheSize) }),
     ...allUpstreamsAt(setup.upstreamUrl),
   });
   const { listener } = await startGateway(config);
