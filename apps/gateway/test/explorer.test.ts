@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { decidingFiles } from '@gatehouse/explorer';
 import { startTestGateway } from './start-gateway.ts';
 
 const page = new URL('../../../packages/explorer/src/page/', import.meta.url);
@@ -99,4 +100,33 @@ test('nothing else of what lies beside these files is served', async (t) => {
   const others = ['index.html', 'tsconfig.json', '../index.ts', '..%2findex.ts', 'lib/jose/../../index.html'];
   for (const path of [...others, 'lib/jose/package.json', 'lib/lit-html/node/lit-html.js', 'views/'])
     assert.ok([400, 404].includes((await gateway.send(`/explorer/${path}`)).status), path);
+});
+
+test('the source of each file that an experiment names is shown as plain text, and that of no other', async (t) => {
+  const gateway = await startTestGateway(t);
+  for (const path of decidingFiles) {
+    const { status, headers, text } = await gateway.send(`/explorer/source/${path}`);
+    assert.equal(status, 200, path);
+    assert.equal(text, readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'), path);
+    assert.equal(headers['content-type'], 'text/plain; charset=utf-8');
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+    assert.match(String(headers['content-security-policy']), /^default-src 'none';/);
+  }
+  for (const path of [
+    '',
+    'package.json',
+    'apps/auth/src/config.ts',
+    'apps/gateway/src/',
+    'apps/gateway/src/App.ts',
+    'apps/gateway/src/../src/config.ts',
+    'apps/gateway/src/%2e%2e/src/config.ts',
+    'apps/gateway/src/..%2fsrc/app.ts',
+    '../../infra/secrets/demo/encryption-key',
+    '..%2f..%2finfra/secrets/demo/encryption-key',
+    '/etc/passwd',
+    'file:///etc/passwd',
+  ]) {
+    const { status } = await gateway.send(`/explorer/source/${path}`);
+    assert.ok([400, 404].includes(status), `${path} is ${status}`);
+  }
 });

@@ -141,6 +141,9 @@ test('Z16 no other path than those of the documents answers with success', async
       'orders/me',
       'reservations',
       'explorer/src',
+      'explorer/source',
+      'explorer/source/package.json',
+      'explorer/source/apps/auth/src/config.ts',
     ],
     ...[
       'docs/config',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
+import { decidingFiles } from '@gatehouse/explorer';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { documentsByOrigin } from '../documented.ts';
 import { passwords } from '../sign-in.ts';
@@ -186,14 +187,28 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       assert.ok(count >= 20, String(count));
       for (let index = 0; index < count; index += 1) {
         const experiment = experiments.nth(index);
-        const decidedBy = await experiment.locator('dd code').innerText();
-        assert.ok(existsSync(new URL(`../../../${decidedBy}`, import.meta.url)), decidedBy);
         await experiment.getByRole('button').click();
         const outcome = experiment.locator('.outcome');
         await outcome.getByText(/^(✓ Held|✗ Did not hold|\?)/).waitFor();
         assert.match(await outcome.innerText(), /^✓ Held\. .*\d/, await experiment.innerText());
       }
       assert.ok(await page.getByText(`${count} of ${count} held.`).isVisible());
+    });
+  });
+
+  test('each experiment leads to the source of the file that decides it, in a tab of its own', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway, 'lab');
+      const links = page.locator('.experiment dd a');
+      const paths = await links.allInnerTexts();
+      assert.equal(paths.length, await page.locator('.experiment').count());
+      assert.deepEqual([...new Set(paths)].sort(), [...decidingFiles].sort());
+      for (const [index, path] of paths.entries())
+        assert.equal(await links.nth(index).getAttribute('href'), `/explorer/source/${path}`);
+      const [tab] = await Promise.all([page.waitForEvent('popup'), links.first().click()]);
+      assert.equal(await tab.evaluate('opener'), null);
+      const source = readFileSync(new URL(`../../../${paths[0]}`, import.meta.url), 'utf8');
+      assert.equal(await tab.locator('pre').textContent(), source);
     });
   });
 

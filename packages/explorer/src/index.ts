@@ -3,6 +3,9 @@ import { globSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transformSync } from 'amaro';
+import { decidingFiles } from './page/lab/deciding-files.ts';
+
+export { decidingFiles };
 
 /** What a browser gets at a path. */
 export interface ExplorerFile {
@@ -13,6 +16,7 @@ export interface ExplorerFile {
 }
 
 const page = new URL('./page/', import.meta.url);
+const repository = new URL('../../../', import.meta.url);
 const libraries = {
   // Beside what Node is given, which is another build.
   'lit-html': fromPackage('lit-html', '../', 'lit-html.js', 'lit-html.js'),
@@ -63,6 +67,8 @@ export function explorerFiles(): Map<string, ExplorerFile> {
   for (const [name, { root, paths }] of Object.entries(libraries))
     for (const path of paths)
       files.set(`${explorerPath}lib/${name}/${path}`, { extension: '.js', read: read(new URL(path, root)) });
+  for (const path of decidingFiles)
+    files.set(`${explorerPath}source/${path}`, { extension: '.txt', read: read(new URL(path, repository)) });
   return files;
 }
 

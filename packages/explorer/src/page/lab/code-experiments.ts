@@ -13,7 +13,7 @@ export const codeExperiments: readonly Experiment[] = [
     title: 'A code redeemed twice',
     sends: 'A code from /authorize, sent to /token, and then once more. Somebody must be signed in here.',
     expects: '200, then invalid_grant; and what the first one gave is dead.',
-    decidedBy: 'apps/auth/src/protocol/replay.ts',
+    decidedBy: 'apps/auth/src/protocol/adapter.ts',
     run: async () => {
       if (!current()) throw new Error('Sign in first: then there is a code to be had without a question.');
       const { code, verifier } = await silently();

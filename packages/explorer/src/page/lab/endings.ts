@@ -42,7 +42,7 @@ export const endings: readonly Experiment[] = [
     title: 'A revoked token',
     sends: 'POST /revoke, then GET /users/me again and again.',
     expects: '401 within milliseconds, though the token has not expired.',
-    decidedBy: 'packages/denylist/src',
+    decidedBy: 'packages/denylist/src/revocation-index.ts',
     run: async () => {
       const { accessToken } = await tokensOf('alice', 'profile:read');
       const before = await call('/users/me', accessToken);
@@ -62,7 +62,7 @@ export const endings: readonly Experiment[] = [
     title: 'A refresh token replayed',
     sends: 'A refresh token, its successor, and then the first one again, as a thief would.',
     expects: 'invalid_grant, and the whole family is dead, the newest one too.',
-    decidedBy: 'apps/auth/src/protocol/replay.ts',
+    decidedBy: 'apps/auth/src/protocol/adapter.ts',
     run: async () => {
       const refresh = (token: string) =>
         post('/token', { grant_type: 'refresh_token', client_id: 'demo-first-party', refresh_token: token });

@@ -1,4 +1,5 @@
 import { bodyOf, type Exchange } from '../exchange.ts';
+import type { DecidingFile } from './deciding-files.ts';
 
 /** What has happened. */
 export interface Outcome {
@@ -13,8 +14,7 @@ export interface Experiment {
   title: string;
   sends: string;
   expects: string;
-  /** The file that decides it. */
-  decidedBy: string;
+  decidedBy: DecidingFile;
   run(): Promise<Outcome>;
 }
 

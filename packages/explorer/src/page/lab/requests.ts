@@ -43,7 +43,7 @@ export const requests: readonly Experiment[] = [
     title: 'A forged X-User-Id',
     sends: 'GET /users/me with X-User-Id of an admin: without a token, then with alice’s.',
     expects: '401, then alice’s own profile: nobody takes a header’s word for who is calling.',
-    decidedBy: 'apps/gateway/src/passed-headers.ts',
+    decidedBy: 'apps/gateway/src/hygiene.ts',
     run: async () => {
       const header = { 'X-User-Id': await idOf((await tokensOf('admin', 'profile:read')).accessToken) };
       const without = await call('/users/me', undefined, header);

@@ -35,7 +35,8 @@ function card(experiment: Experiment): TemplateResult {
         <dt>Sends</dt><dd>${sends}</dd>
         <dt>Must happen</dt><dd>${expects}</dd>
         <dt>Happened</dt><dd><div class="outcome" role="status">${outcomeOf(state)}</div></dd>
-        <dt>Decided in</dt><dd><code>${decidedBy}</code></dd>
+        <dt>Decided in</dt>
+        <dd><a href="/explorer/source/${decidedBy}" target="_blank" rel="noopener"><code>${decidedBy}</code></a></dd>
       </dl>
       <button type="button" ?disabled=${state === 'running'} aria-label="Run: ${title}" @click=${() => run(experiment)}>
         ${state === 'running' ? 'Running…' : 'Run'}
