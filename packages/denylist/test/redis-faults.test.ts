@@ -67,7 +67,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await until(() => reader.isRevoked(token({ jti: 'thawed' })));
   });
 
-  test('behind a line that has gone silent: both leave it for a new one', async (t) => {
+  test('R23 behind a line that has gone silent: both leave it for a new one', async (t) => {
     const { redis, raw } = await open(t);
     const relay = await startRelay(t, Number(new URL(redis.url).port));
     const reader = createRedisDenylistReader({ url: relay.url, maxAgeMs: 2000 });
