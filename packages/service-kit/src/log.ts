@@ -46,7 +46,7 @@ const mostHeldBytes = 4 * 1024 * 1024;
  * to 4 MiB are held and the rest is lost, which standard error is told of once, with their number when it is over.
  * @param fd a file descriptor that is open
  */
-export function openLogOutput(fd: number): DestinationStream {
+export function openLogOutput(fd: number): ReturnType<typeof pino.destination> {
   // One system call for many lines; pino writes what is left when the process exits.
   const output = pino.destination({
     dest: fd,
