@@ -103,16 +103,20 @@ test('R30 what waited behind a stalled event loop is refused by importance, and 
   const { gateway, ask, refused } = await startHolding(t, { MAX_LOOP_DELAY_MS: '3000' });
   await refused();
   const stalledMs = 2_250;
-  const answers = new Map(kinds.map((kind) => [kind, ask(kind)]));
-  // The connections are made, and what was written on them waits.
-  await new Promise((resolve) => setImmediate(resolve));
-  for (const startedAt = performance.now(); performance.now() < startedAt + stalledMs; );
-  const statuses = await Promise.all(
-    [...answers].map(async ([kind, answer]) => [kind, (await answer).status]),
-  );
-  const { docs, reads, ...others } = Object.fromEntries(statuses);
-  assert.deepEqual([docs, reads], [503, 503]);
-  assert.deepEqual(others, { writes: 200, vital: 200, health: 200 });
+  for (let tries = 0; ; tries++) {
+    const answers = new Map(kinds.map((kind) => [kind, ask(kind)]));
+    // The connections are made, and what was written on them waits.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const startedAt = performance.now(); performance.now() < startedAt + stalledMs; );
+    const statuses = await Promise.all(
+      [...answers].map(async ([kind, answer]) => [kind, (await answer).status]),
+    );
+    const { docs, reads, ...others } = Object.fromEntries(statuses);
+    assert.deepEqual(others, { writes: 200, vital: 200, health: 200 });
+    if (docs === 503 && reads === 503) break;
+    // On a busy machine they may not have been written before the stall, and so have not waited behind it.
+    assert.ok(tries < 5, `docs ${docs}, reads ${reads}`);
+  }
   await until(() => gateway.log.some((line) => line.includes('overloaded')), 2_000);
   assert.deepEqual(await refused(), []);
 });
