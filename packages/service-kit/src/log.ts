@@ -43,7 +43,8 @@ const mostHeldBytes = 4 * 1024 * 1024;
 
 /**
  * Where log lines go: nobody waits for them, and where they cannot be written (a full disk, a reader that has stopped) up
- * to 4 MiB are held and the rest is lost, which standard error is told of once, with their number when it is over.
+ * to 4 MiB are held and the rest is lost. Standard error is told of the first write that fails, and of what was lost once
+ * lines are written again.
  * @param fd a file descriptor that is open
  */
 export function openLogOutput(fd: number): ReturnType<typeof pino.destination> {
