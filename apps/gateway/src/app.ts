@@ -33,7 +33,7 @@ import { createOverload } from './overload.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
 import { securityHeaders } from './security-headers.ts';
-import { forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
+import { type ForwardedPath, forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
 
 export { admissionVariables, allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
 
@@ -65,12 +65,7 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
   app.use(deps.limits.limitAddress);
   app.use(hygiene(deps));
-  for (const { path, to, guard, scope } of forwardedPaths) {
-    app.use(path, noteRoute(path));
-    if (guard === 'bearer') app.use(path, deps.authenticate, deps.limits.limitCaller);
-    if (scope !== undefined) app.use(path, requireScope(scope));
-    app.use(path, limitBody(deps.maxBodyBytes), deps.proxies[to].handler);
-  }
+  for (const row of forwardedPaths) app.use(row.path, forward(row, deps));
   app.use(deps.health.router);
   app.use(createDocsRouter(deps.document));
   app.use(createExplorerRouter());
@@ -80,12 +75,19 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   return app;
 }
 
-/** Logs and measures by the row of the table, whoever answers in the end. */
-function noteRoute(path: string): RequestHandler {
-  return (_req, res, next) => {
+/** What a row of the routing table asks of a request, and then the upstream. */
+function forward({ path, to, guard, scope }: ForwardedPath, deps: GatewayDependencies): RequestHandler {
+  // A router of its own, so that the path is matched once and not before each of these.
+  const row = express.Router();
+  row.use((_req, res, next) => {
+    // Logged and measured by the row, whoever answers in the end.
     res.locals.route = path;
     next();
-  };
+  });
+  if (guard === 'bearer') row.use(deps.authenticate, deps.limits.limitCaller);
+  if (scope !== undefined) row.use(requireScope(scope));
+  row.use(limitBody(deps.maxBodyBytes), deps.proxies[to].handler);
+  return row;
 }
 
 const apiAudience = 'urn:gatehouse:api';

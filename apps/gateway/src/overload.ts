@@ -96,7 +96,7 @@ export function createOverload(
         inFlight++;
         network.inFlight++;
         (res as Counted)[networkKey] = network;
-        res.once('close', leave);
+        res.on('close', leave);
         return app(req, res);
       }
       shedAt = performance.now();

@@ -113,7 +113,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       body: hasBody(req) ? new PassThrough({ highWaterMark: collectedBytes }) : null,
     };
     this.#deadline = setTimeout(expire, transport.limits.totalTimeoutMs, this, 'DEADLINE');
-    res.once('close', () => this.#leave());
+    res.on('close', () => this.#leave());
   }
 
   start(): void {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { knownCallerOf } from '@gatehouse/auth-middleware';
 import type { Request, RequestHandler } from 'express';
-import type { Logger } from './log.ts';
+import { type Logger, openAccessLog } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { continueTrace, exchangeOutcome, type Outcome, traceIdOf } from './trace.ts';
 
@@ -23,8 +23,7 @@ export function requestContext({
   metrics: Metrics;
   addressOf?: (req: IncomingMessage) => string;
 }): RequestHandler {
-  // Redaction is for what code may log by mistake. The line of a request has known fields, and pays nothing for it.
-  const accessLog = logger.child({}, { redact: [] });
+  const logRequest = openAccessLog(logger);
   return (req, res, next) => {
     const startedAt = performance.now();
     const given = req.headers['x-request-id'];
@@ -34,28 +33,25 @@ export function requestContext({
     const path = req.originalUrl.split('?', 1)[0] as string;
     const span = continueTrace(req, metrics.service, path);
     const traceId = traceIdOf(req);
-    res.once('close', () => {
+    res.on('close', () => {
       const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
       const status = res.writableFinished ? res.statusCode : 499;
       const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
       const caller = knownCallerOf(req);
-      accessLog.info(
-        {
-          requestId,
-          traceId,
-          address: addressOf?.(req),
-          caller: caller?.subject,
-          client: caller?.clientId,
-          method: req.method,
-          path,
-          route,
-          status,
-          durationMs,
-          upstreamMs: res.locals.upstreamMs,
-        },
-        'request',
-      );
+      logRequest({
+        requestId,
+        traceId,
+        address: addressOf?.(req),
+        caller: caller?.subject,
+        client: caller?.clientId,
+        method: req.method,
+        path,
+        route,
+        status,
+        durationMs,
+        upstreamMs: res.locals.upstreamMs,
+      });
       span?.end(serverOutcome(req.method, route, status));
     });
     if (span === undefined) next();
