@@ -77,16 +77,30 @@ function audienceIn(audience: unknown): string {
 }
 
 function scopesIn(scope: unknown): ReadonlySet<string> {
-  if (scope === undefined || scope === '') return new Set();
+  if (scope === undefined || scope === '') return sharedSet([]);
   if (typeof scope !== 'string' || !scopeShape.test(scope)) throw new TypeError('claim scope');
-  return new Set(scope.split(' '));
+  return sharedSet(scope.split(' '));
 }
 
 function rolesIn(roles: unknown): ReadonlySet<string> {
-  if (roles === undefined) return new Set();
+  if (roles === undefined) return sharedSet([]);
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string'))
     throw new TypeError('claim roles');
-  return new Set(roles);
+  return sharedSet(roles);
+}
+
+const setsInUse = new Map<string, ReadonlySet<string>>();
+const mostSetsInUse = 1_000;
+
+// Callers of one client have the same ones, and a set of its own would be half of what is remembered of a token.
+function sharedSet(members: readonly string[]): ReadonlySet<string> {
+  const key = JSON.stringify(members);
+  const known = setsInUse.get(key);
+  if (known) return known;
+  if (setsInUse.size >= mostSetsInUse) setsInUse.clear();
+  const made = new Set(members);
+  setsInUse.set(key, made);
+  return made;
 }
 
 function thumbprintIn(confirmation: Record<string, unknown>): string {

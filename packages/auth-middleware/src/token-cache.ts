@@ -5,35 +5,47 @@ export interface TokenCache<Value> {
   clear(): void;
 }
 
+interface Entry<Value> {
+  value: Value;
+  wasAsked: boolean;
+}
+
+// So that nobody who brings a new token waits until all of the others have had their second chance.
+const mostChances = 10;
+
 /**
- * An empty cache of two generations: when the young one is full it becomes the old one, and the old one is dropped.
- * A hit costs one look-up, where reordering on every hit would cost three.
+ * An empty cache whose oldest value makes room, unless it was asked for since it became the oldest but one round ago
+ * (CLOCK): a hit costs one look-up, where reordering on every hit would cost three.
  */
 export function createTokenCache<Value>(size: number): TokenCache<Value> {
-  const generationSize = Math.max(1, Math.floor(size / 2));
-  let young = new Map<string, Value>();
-  let old = new Map<string, Value>();
+  const entries = new Map<string, Entry<Value>>();
+  // Stays where it is between calls: a new one would begin among what is left of all that was deleted.
+  let oldest = entries.entries();
 
-  const set = (key: string, value: Value) => {
-    if (young.size >= generationSize) {
-      old = young;
-      young = new Map();
+  function makeRoom(): void {
+    for (let chances = mostChances; ; chances--) {
+      const [key, entry] = oldest.next().value as [string, Entry<Value>];
+      entries.delete(key);
+      if (!entry.wasAsked || chances === 0) return;
+      entry.wasAsked = false;
+      entries.set(key, entry);
     }
-    young.set(key, value);
-  };
+  }
 
   return {
     get(key) {
-      const value = young.get(key);
-      if (value !== undefined) return value;
-      const survivor = old.get(key);
-      if (survivor !== undefined) set(key, survivor);
-      return survivor;
+      const entry = entries.get(key);
+      if (entry === undefined) return undefined;
+      entry.wasAsked = true;
+      return entry.value;
     },
-    set,
+    set(key, value) {
+      if (entries.size >= size && !entries.has(key)) makeRoom();
+      entries.set(key, { value, wasAsked: false });
+    },
     clear() {
-      young = new Map();
-      old = new Map();
+      entries.clear();
+      oldest = entries.entries();
     },
   };
 }
