@@ -45,7 +45,12 @@ export const AllInOneConfigSchema = ProcessConfigSchema.extend({
 export type AllInOneConfig = z.output<typeof AllInOneConfigSchema>;
 
 type ServicePort = keyof typeof servicePorts;
-export type ServiceName = 'gateway' | Lowercase<ServicePort extends `${infer Name}_PORT` ? Name : never>;
+type Dashed<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}-${Dashed<Rest>}`
+  : Name;
+export type ServiceName =
+  | 'gateway'
+  | Lowercase<ServicePort extends `${infer Name}_PORT` ? Dashed<Name> : never>;
 
 /** Every port that a system of this configuration listens on. */
 export function portsOf(config: AllInOneConfig): number[] {

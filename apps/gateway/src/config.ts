@@ -10,11 +10,18 @@ import { ProxyListSchema } from './client-address.ts';
 import { rateLimitVariables } from './limits.ts';
 import { type UpstreamName, upstreams } from './upstreams.ts';
 
-type UrlVariable = `${Uppercase<UpstreamName>}_URL`;
+type Underscored<Name extends string> = Name extends `${infer First}-${infer Rest}`
+  ? `${First}_${Underscored<Rest>}`
+  : Name;
+type UrlVariable = `${Uppercase<Underscored<UpstreamName>>}_URL`;
+
+/** The variable with the address of an upstream, in capitals with an underscore for each dash. */
+export const urlVariableOf = (name: string) =>
+  `${name.replaceAll('-', '_').toUpperCase()}_URL` as UrlVariable;
 
 /** One address for every upstream, as the variables that give it. */
 export function allUpstreamsAt<Address>(address: Address) {
-  const variables = Object.keys(upstreams).map((name) => [`${name.toUpperCase()}_URL`, address]);
+  const variables = Object.keys(upstreams).map((name) => [urlVariableOf(name), address]);
   return Object.fromEntries(variables) as Record<UrlVariable, Address>;
 }
 
@@ -51,6 +58,6 @@ export type GatewayConfig = z.output<typeof GatewayConfigSchema>;
 /** The address of each upstream. */
 export function upstreamUrlsOf(config: GatewayConfig): Record<UpstreamName, string> {
   return Object.fromEntries(
-    Object.keys(upstreams).map((name) => [name, config[`${name.toUpperCase()}_URL` as UrlVariable]]),
+    Object.keys(upstreams).map((name) => [name, config[urlVariableOf(name)]]),
   ) as Record<UpstreamName, string>;
 }

@@ -6,6 +6,7 @@ import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createLogger, createMetrics, type Metrics } from '@gatehouse/service-kit';
 import { createTestIssuer, listenApp, type TestIssuer } from '@gatehouse/test-kit';
 import { GatewayConfigSchema, startGateway } from '../src/app.ts';
+import { urlVariableOf } from '../src/config.ts';
 import { upstreams } from '../src/upstreams.ts';
 
 export const publicHost = 'localhost:8080';
@@ -106,9 +107,7 @@ export async function startTestGateway(
       MAX_LOOP_DELAY_MS: '60000',
       MAX_BODY_BYTES: '100000000',
       ...env,
-      ...Object.fromEntries(
-        names.map((name, i) => [`${name.toUpperCase()}_URL`, upstreamUrl ?? servers[i]?.url]),
-      ),
+      ...Object.fromEntries(names.map((name, i) => [urlVariableOf(name), upstreamUrl ?? servers[i]?.url])),
     }),
     {
       denylist,

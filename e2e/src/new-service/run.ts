@@ -11,18 +11,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 copySources();
 copyPackages();
-run('npm', 'run', '--silent', 'new-service', '--', 'trinkets');
+run('npm', 'run', '--silent', 'new-service', '--', 'tin-trinkets');
 // What the service needs is in the lock file already, and so is installed.
 run('npm', 'install', '--offline');
 if (/"resolved": "https?:/.test(readFileSync(join(copy, 'package-lock.json'), 'utf8')))
   fail('package-lock.json names a registry');
-run('npm', 'run', '--silent', 'db:generate', '-w', '@gatehouse/trinkets');
-if (globSync('apps/trinkets/migrations/*.sql', { cwd: copy }).length !== 1)
+run('npm', 'run', '--silent', 'db:generate', '-w', '@gatehouse/tin-trinkets');
+if (globSync('apps/tin-trinkets/migrations/*.sql', { cwd: copy }).length !== 1)
   fail('the migration is not what drizzle-kit makes of the schema');
 run('npm', 'run', '--silent', 'access');
 run('npm', 'run', '--silent', 'fix');
 run('npm', 'run', '--silent', 'check');
-run('npm', 'test', '-w', '@gatehouse/trinkets');
+run('npm', 'test', '-w', '@gatehouse/tin-trinkets');
 if (spawnSync('docker', ['compose', 'version']).status === 0) run('docker', 'compose', 'config', '--quiet');
 else process.stdout.write('not checked, for want of docker: docker compose config\n');
 run(process.execPath, 'e2e/src/new-service/run-generated.ts');

@@ -8,14 +8,14 @@ const root = join(import.meta.dirname, '../../..');
 // What is left, which takes installed packages and a formatter.
 const next = `Next:
 
-  npm install        # links @gatehouse/notes
+  npm install        # links @gatehouse/sticky-notes
   npm run access     # who may do what, for docs/access.md
   npm run fix        # formatting
   npm run check
-  npm test -w @gatehouse/notes
+  npm test -w @gatehouse/sticky-notes
   npm start
 
-What it keeps has an owner and a text: change src/schema.ts, then npm run db:generate -w @gatehouse/notes. With compose the database
+What it keeps has an owner and a text: change src/schema.ts, then npm run db:generate -w @gatehouse/sticky-notes. With compose the database
 is made when the volume is new: docker compose down -v, which empties the others too. docs/adding-a-service.md explains each step.
 `;
 

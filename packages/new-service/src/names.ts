@@ -1,15 +1,15 @@
 /** The words for a service, as its files and those that name it write them. */
 export interface Names {
-  /** Of the service, its folder, its path and its table: payments. */
+  /** Of the service, its folder, its path and its database: payments, or payment-methods. */
   plural: string;
-  /** Of one thing that it keeps: payment. */
+  /** Of one thing that it keeps: payment-method. */
   singular: string;
 }
 
 // A fault of whoever runs the command, told in one line.
 export class Refusal extends Error {}
 
-const lettersOnly = /^[a-z]{3,30}$/;
+const words = /^(?=.{3,30}$)[a-z]+(-[a-z]+)*$/;
 // Both words become names of variables.
 const keywords = new Set(
   (
@@ -28,8 +28,9 @@ const keywords = new Set(
 export function namesFrom(plural: string, given?: string): Names {
   const singular = given ?? singularOf(plural);
   for (const word of [plural, singular]) {
-    if (!lettersOnly.test(word)) {
-      throw new Refusal(`"${word}" is no name for a service: 3 to 30 letters a to z, as in payments`);
+    if (!words.test(word)) {
+      const wanted = '3 to 30 letters a to z, with a dash between two words, as in payment-methods';
+      throw new Refusal(`"${word}" is no name for a service: ${wanted}`);
     }
     if (keywords.has(word)) throw new Refusal(`"${word}" is a word of TypeScript: choose another name`);
   }
@@ -45,12 +46,17 @@ function singularOf(plural: string): string {
   return plural.replace(/(?<!s)s$/, '');
 }
 
-/** The text about notes, made one about this service. */
+/** A name as that of a variable: paymentMethods. */
+export const inCamelCase = (name: string) => name.replaceAll(/-(.)/g, (_all, first) => first.toUpperCase());
+
+/** The text about sticky notes, in every way that a name is written, made one about this service. */
 export function rename(text: string, { plural, singular }: Names): string {
-  // Upper and lower case matter, or the S of NoteStore would make it many.
-  return text.replace(/NOTES?|[Nn]otes?/g, (word) => {
-    const name = word.toLowerCase() === 'notes' ? plural : singular;
-    if (word === word.toUpperCase()) return name.toUpperCase();
-    return /^[A-Z]/.test(word) ? `${name[0]?.toUpperCase()}${name.slice(1)}` : name;
+  // Upper and lower case matter, or the S of StickyNoteStore would make it many.
+  return text.replace(/STICKY_NOTES?|[Ss]ticky(Notes?|[-_ ]notes?)/g, (written) => {
+    const name = /s$/i.test(written) ? plural : singular;
+    if (written.startsWith('STICKY')) return name.replaceAll('-', '_').toUpperCase();
+    const separator = /[-_ ]/.exec(written)?.[0];
+    const renamed = separator === undefined ? inCamelCase(name) : name.replaceAll('-', separator);
+    return written.startsWith('S') ? renamed[0]?.toUpperCase() + renamed.slice(1) : renamed;
   });
 }

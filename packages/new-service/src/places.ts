@@ -9,7 +9,7 @@ import {
   intoYaml,
 } from './edits.ts';
 
-/** A text that a file needs, in words about a service named notes. */
+/** A text that a file needs, in words about a service named sticky-notes. */
 export interface Addition {
   what: string;
   added: string;
@@ -32,13 +32,13 @@ export const placesFor = (port: number): readonly Place[] => [
     file: 'apps/auth/src/protocol/scopes.ts',
     additions: [
       {
-        what: 'the scope notes:read, in plain words',
-        added: `'notes:read': 'See your notes'`,
+        what: 'the scope sticky-notes:read, in plain words',
+        added: `'sticky-notes:read': 'See your sticky notes'`,
         edit: literal('const apiScopeMeanings = {'),
       },
       {
-        what: 'the scope notes:write',
-        added: `'notes:write': 'Add notes for you'`,
+        what: 'the scope sticky-notes:write',
+        added: `'sticky-notes:write': 'Add sticky notes for you'`,
         edit: literal('const apiScopeMeanings = {'),
       },
     ],
@@ -47,13 +47,13 @@ export const placesFor = (port: number): readonly Place[] => [
     file: 'apps/gateway/src/upstreams.ts',
     additions: [
       {
-        what: 'the upstream notes, at NOTES_URL',
-        added: 'notes: api',
+        what: 'the upstream sticky-notes, at STICKY_NOTES_URL',
+        added: `'sticky-notes': api`,
         edit: literal('export const upstreams = {'),
       },
       {
-        what: 'the path /notes, by bearer token',
-        added: `  { path: '/notes', to: 'notes', guard: 'bearer' },`,
+        what: 'the path /sticky-notes, by bearer token',
+        added: `  { path: '/sticky-notes', to: 'sticky-notes', guard: 'bearer' },`,
         edit: line('export const forwardedPaths: readonly ForwardedPath[] = ['),
       },
     ],
@@ -62,8 +62,8 @@ export const placesFor = (port: number): readonly Place[] => [
     file: 'apps/all-in-one/package.json',
     additions: [
       {
-        what: 'the dependency @gatehouse/notes',
-        added: '@gatehouse/notes',
+        what: 'the dependency @gatehouse/sticky-notes',
+        added: '@gatehouse/sticky-notes',
         edit: (name) => dependency(name, '0.1.0'),
       },
     ],
@@ -73,12 +73,12 @@ export const placesFor = (port: number): readonly Place[] => [
     additions: [
       {
         what: 'the import',
-        added: `import { notes } from '@gatehouse/notes';`,
+        added: `import { stickyNotes } from '@gatehouse/sticky-notes';`,
         edit: line(`import { orders } from '@gatehouse/orders';`),
       },
       {
-        what: 'notes in the list that the access table is made from',
-        added: 'notes',
+        what: 'sticky-notes in the list that the access table is made from',
+        added: 'stickyNotes',
         edit: literal('export const services = ['),
       },
     ],
@@ -87,8 +87,8 @@ export const placesFor = (port: number): readonly Place[] => [
     file: 'apps/all-in-one/src/config.ts',
     additions: [
       {
-        what: `NOTES_PORT, ${port} unless given`,
-        added: `NOTES_PORT: PortSchema.default(${port})`,
+        what: `STICKY_NOTES_PORT, ${port} unless given`,
+        added: `STICKY_NOTES_PORT: PortSchema.default(${port})`,
         edit: literal('export const servicePorts = {'),
       },
     ],
@@ -98,36 +98,44 @@ export const placesFor = (port: number): readonly Place[] => [
     additions: [
       {
         what: 'the import',
-        added: `import { notes } from '@gatehouse/notes';`,
+        added: `import { stickyNotes } from '@gatehouse/sticky-notes';`,
         edit: line(`import { items } from '@gatehouse/items';`),
       },
       {
         what: 'npm start runs it',
-        added: `  const notesConfig = { ...api, PORT: config.NOTES_PORT };
-  const notesUrl = await started(startService(notes, notesConfig, partsOf('notes')));
+        added: `  const stickyNotesConfig = { ...api, PORT: config.STICKY_NOTES_PORT };
+  const stickyNotesUrl = await started(startService(stickyNotes, stickyNotesConfig, partsOf('sticky-notes')));
 `,
         edit: (lines) => before('  const upstreams = {', lines),
       },
       {
-        what: 'NOTES_URL for the gateway',
-        added: 'NOTES_URL: notesUrl',
+        what: 'STICKY_NOTES_URL for the gateway',
+        added: 'STICKY_NOTES_URL: stickyNotesUrl',
         edit: literal('const upstreams = {'),
       },
-      { what: 'its address in the banner', added: 'notes: notesUrl', edit: literal('    urls: {') },
+      {
+        what: 'its address in the banner',
+        added: `'sticky-notes': stickyNotesUrl`,
+        edit: literal('    urls: {'),
+      },
     ],
   },
   {
     file: 'e2e/src/system.ts',
     additions: [
-      { what: 'NOTES_PORT, a free one', added: `'NOTES_PORT'`, edit: literal('const portVariables = [') },
+      {
+        what: 'STICKY_NOTES_PORT, a free one',
+        added: `'STICKY_NOTES_PORT'`,
+        edit: literal('const portVariables = ['),
+      },
     ],
   },
   {
     file: 'e2e/src/drills/processes.ts',
     additions: [
       {
-        what: 'NOTES_URL for the gateway of the drills, where nothing listens',
-        added: 'NOTES_URL: at(ports.NOTES_PORT)',
+        what: 'STICKY_NOTES_URL for the gateway of the drills, where nothing listens',
+        added: 'STICKY_NOTES_URL: at(ports.STICKY_NOTES_PORT)',
         edit: literal('    gateway: {'),
       },
     ],
@@ -136,38 +144,38 @@ export const placesFor = (port: number): readonly Place[] => [
     file: 'docker-compose.yml',
     additions: [
       {
-        what: 'the service notes',
-        added: `  notes:
+        what: 'the service sticky-notes',
+        added: `  sticky-notes:
     <<: *service
-    build: { context: ., dockerfile: infra/docker/Dockerfile, args: { APP: notes } }
+    build: { context: ., dockerfile: infra/docker/Dockerfile, args: { APP: sticky-notes } }
     networks: [services, data]
     environment:
       <<: *resource-server
-      DATABASE_URL_FILE: /run/secrets/notes-database-url
-    secrets: [notes-database-url]
+      DATABASE_URL_FILE: /run/secrets/sticky-notes-database-url
+    secrets: [sticky-notes-database-url]
     depends_on: { <<: *stores, auth: { condition: service_healthy } }
 
 `,
         edit: (block) => beforeKey(['services'], 'redis', block),
       },
       {
-        what: 'NOTES_URL for the gateway',
-        added: 'NOTES_URL: http://notes:8080',
+        what: 'STICKY_NOTES_URL for the gateway',
+        added: 'STICKY_NOTES_URL: http://sticky-notes:8080',
         edit: yaml(['services', 'gateway', 'environment']),
       },
       {
         what: 'the gateway waits for it',
-        added: 'notes: { condition: service_healthy }',
+        added: 'sticky-notes: { condition: service_healthy }',
         edit: yaml(['services', 'gateway', 'depends_on']),
       },
       {
         what: 'the secret for postgres, which makes the database',
-        added: 'notes-database-url',
+        added: 'sticky-notes-database-url',
         edit: yaml(['services', 'postgres', 'secrets']),
       },
       {
         what: 'the file of the secret',
-        added: `notes-database-url: { file: "\${SECRETS_DIR:-./infra/secrets/demo}/notes-database-url" }`,
+        added: `sticky-notes-database-url: { file: "\${SECRETS_DIR:-./infra/secrets/demo}/sticky-notes-database-url" }`,
         edit: yaml(['secrets']),
       },
     ],
@@ -177,7 +185,7 @@ export const placesFor = (port: number): readonly Place[] => [
     additions: [
       {
         what: 'its traces and metrics',
-        added: '  notes: *observed',
+        added: '  sticky-notes: *observed',
         edit: line('  orders: *observed'),
       },
     ],
@@ -187,7 +195,7 @@ export const placesFor = (port: number): readonly Place[] => [
     additions: [
       {
         what: 'where its metrics are',
-        added: 'notes',
+        added: 'sticky-notes',
         edit: yaml(['scrape_configs', 0, 'dns_sd_configs', 0, 'names']),
       },
     ],
@@ -197,7 +205,7 @@ export const placesFor = (port: number): readonly Place[] => [
     additions: [
       {
         what: 'the alert that it is gone',
-        added: ' or absent(up{service="notes"})',
+        added: ' or absent(up{service="sticky-notes"})',
         edit: (alternative) => behind(' or absent(up{service="orders"})', alternative),
       },
     ],

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { type Names, Refusal, rename } from './names.ts';
+import { inCamelCase, type Names, Refusal, rename } from './names.ts';
 import { placesFor } from './places.ts';
 
 /** What there is to write, all of it known before any of it is done. */
@@ -38,8 +38,8 @@ export function planService(root: string, names: Names): Plan {
       is(readFileSync(join(templates, file), 'utf8')),
     ]),
   );
-  const secret = is('infra/secrets/demo/notes-database-url');
-  created.set(secret, is('postgres://notes:demo-notes-database@postgres:5432/notes\n'));
+  const secret = is('infra/secrets/demo/sticky-notes-database-url');
+  created.set(secret, is('postgres://sticky-notes:demo-sticky-notes-database@postgres:5432/sticky-notes\n'));
   for (const file of created.keys()) if (existsSync(join(root, file))) throw new Refusal(`${file} exists`);
   const changed = new Map<string, { text: string; changes: string[] }>();
   for (const { file, additions } of placesFor(freePort(readText(root, servicePorts)))) {
@@ -91,10 +91,12 @@ function refuseTaken(root: string, { plural, singular }: Names): void {
   if (packages.includes(plural)) throw new Refusal(`@gatehouse/${plural} exists`);
   if (['health', 'metrics'].includes(plural)) throw new Refusal(`every service has a /${plural} already`);
   const gateway = filesIn(join(root, 'apps/gateway/src'));
+  const joined = namedIn.map((file) => join(root, file));
+  const variable = new RegExp(`\\b${rename('STICKY_NOTES', { plural, singular })}_(URL|PORT)\\b`);
+  refuseFound(root, variable, plural, [...gateway, ...joined]);
   refuseFound(root, new RegExp(`['"\`]/${plural}['"\`/]`), plural, gateway);
   // Both become variables: the plural beside those of these files too.
   const own = filesIn(templates);
-  const joined = namedIn.map((file) => join(root, file));
   refuseFound(root, asVariable(plural), plural, [...joined, ...own]);
   refuseFound(root, asVariable(singular), singular, own);
 }
@@ -106,7 +108,7 @@ const namedIn = [
   'apps/all-in-one/src/start.ts',
 ];
 
-const asVariable = (word: string) => new RegExp(`(?<![\\w-])${word}(?![\\w-])`);
+const asVariable = (name: string) => new RegExp(`(?<![\\w-])${inCamelCase(name)}(?![\\w-])`);
 
 const filesIn = (folder: string) => globSync('**/*.ts', { cwd: folder }).map((file) => join(folder, file));
 

@@ -57,10 +57,18 @@ test('the singular is guessed by rule, and given where no rule has it', () => {
   assert.throws(() => namesFrom('people'), /what is one of "people"\?/);
 });
 
-test('a text about notes is one about the service, in every case of letters', () => {
-  const text = 'NOTES_URL Notes notes noteRoutes createNoteStore NoteSchema another';
-  const renamed = 'POLICIES_URL Policies policies policyRoutes createPolicyStore PolicySchema another';
-  assert.equal(rename(text, namesFrom('policies')), renamed);
+test('a text about sticky notes is one about the service, in every way that a name is written', () => {
+  const text =
+    'STICKY_NOTES_URL @gatehouse/sticky-notes Sticky notes of a sticky note sticky_notes stickyNotes stickyNoteRoutes ' +
+    'createStickyNoteStore StickyNoteSchema another';
+  const ofOneWord =
+    'POLICIES_URL @gatehouse/policies Policies of a policy policies policies policyRoutes ' +
+    'createPolicyStore PolicySchema another';
+  const ofThree =
+    'TRADE_IN_OFFERS_URL @gatehouse/trade-in-offers Trade in offers of a trade in offer trade_in_offers tradeInOffers ' +
+    'tradeInOfferRoutes createTradeInOfferStore TradeInOfferSchema another';
+  assert.equal(rename(text, namesFrom('policies')), ofOneWord);
+  assert.equal(rename(text, namesFrom('trade-in-offers')), ofThree);
 });
 
 test('a name that cannot be used is refused in one line with exit code 2, and nothing is written', (t) => {
@@ -68,7 +76,9 @@ test('a name that cannot be used is refused in one line with exit code 2, and no
   const before = everything(copy);
   const refused: [name: string, why: RegExp][] = [
     ['Payments', /letters a to z/],
-    ['pay-ments', /letters a to z/],
+    ['pay--ments', /letters a to z/],
+    ['payments-', /letters a to z/],
+    ['pay_ments', /letters a to z/],
     ['../payments', /letters a to z/],
     ['as', /letters a to z/],
     ['news', /"new" is a word of TypeScript/],
@@ -76,6 +86,7 @@ test('a name that cannot be used is refused in one line with exit code 2, and no
     ['upstreams', /taken already, in apps\/gateway\/src\/upstreams\.ts/],
     ['users', /"users" is taken already/],
     ['docs', /"docs" is taken already, in apps\/gateway/],
+    ['accounts', /"accounts" is taken already, in apps\/all-in-one/],
     ['tests', /"test" is taken already, in packages\/new-service\/templates/],
   ];
   for (const [name, why] of refused) {
@@ -104,10 +115,10 @@ test('a dry run prints what a run prints, and changes nothing', (t) => {
 test('a second service finds its places beside the first, and a service is not made twice', (t) => {
   const copy = copyRoot(t);
   assert.equal(command(copy, 'trinkets').status, 0);
-  assert.equal(command(copy, 'ferries').status, 0);
+  assert.equal(command(copy, 'ferry-rides').status, 0);
   const config = readFileSync(join(copy, 'apps/all-in-one/src/config.ts'), 'utf8');
   const ports =
-    /^ {2}TRINKETS_PORT: PortSchema\.default\((\d+)\),\n {2}FERRIES_PORT: PortSchema\.default\((\d+)\),\n\}/m;
+    /^ {2}TRINKETS_PORT: PortSchema\.default\((\d+)\),\n {2}FERRY_RIDES_PORT: PortSchema\.default\((\d+)\),\n\}/m;
   const [, first, second] = ports.exec(config) ?? [];
   assert.ok(first, config);
   assert.equal(Number(second), Number(first) + 1);

@@ -110,7 +110,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
     503,
   ];
   return {
-    operationId: `${declared.method}${declared.path.replaceAll(/[/{}]+(\w)?/g, (_all, first) => first?.toUpperCase() ?? '')}`,
+    operationId: `${declared.method}${declared.path.replaceAll(/[-/{}]+(\w)?/g, (_all, first) => first?.toUpperCase() ?? '')}`,
     summary: declared.summary,
     ...describeCaller(declared),
     ...(!declared.public && declared.internal && { 'x-internal': true }),

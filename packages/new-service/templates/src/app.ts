@@ -1,13 +1,13 @@
 import { type Service, ServiceConfigSchema } from '@gatehouse/service-kit';
-import { noteRoutes } from './routes/notes.ts';
-import { createNoteStore } from './store.ts';
+import { stickyNoteRoutes } from './routes/sticky-notes.ts';
+import { createStickyNoteStore } from './store.ts';
 
-export const notes: Service = {
-  name: 'notes',
-  description: 'Notes of the caller',
-  audience: 'urn:gatehouse:notes',
+export const stickyNotes: Service = {
+  name: 'sticky-notes',
+  description: 'Sticky notes of the caller',
+  audience: 'urn:gatehouse:sticky-notes',
   config: ServiceConfigSchema,
   migrations: new URL('../migrations', import.meta.url),
   seed: async () => {},
-  routes: ({ db }) => noteRoutes(createNoteStore(db)),
+  routes: ({ db }) => stickyNoteRoutes(createStickyNoteStore(db)),
 };

@@ -1,4 +1,4 @@
 import { runService } from '@gatehouse/service-kit';
-import { notes } from './app.ts';
+import { stickyNotes } from './app.ts';
 
-runService(notes);
+runService(stickyNotes);

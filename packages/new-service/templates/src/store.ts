@@ -1,24 +1,25 @@
 import { type Db, insertedRow, type PageQuery, selectPage } from '@gatehouse/service-kit';
 import { and, eq } from 'drizzle-orm';
-import { notes } from './schema.ts';
+import { stickyNotes } from './schema.ts';
 
-export type NoteStore = ReturnType<typeof createNoteStore>;
+export type StickyNoteStore = ReturnType<typeof createStickyNoteStore>;
 
-/** Notes in the database, newest first. */
-export function createNoteStore(db: Db) {
+/** Sticky notes in the database, newest first. */
+export function createStickyNoteStore(db: Db) {
   return {
-    list: (ownerId: string, page: PageQuery) => selectPage(db, notes, page, eq(notes.ownerId, ownerId)),
+    list: (ownerId: string, page: PageQuery) =>
+      selectPage(db, stickyNotes, page, eq(stickyNotes.ownerId, ownerId)),
 
     async find(ownerId: string, id: string) {
-      const [note] = await db
+      const [stickyNote] = await db
         .select()
-        .from(notes)
-        .where(and(eq(notes.ownerId, ownerId), eq(notes.id, id)));
-      return note;
+        .from(stickyNotes)
+        .where(and(eq(stickyNotes.ownerId, ownerId), eq(stickyNotes.id, id)));
+      return stickyNote;
     },
 
     async create(ownerId: string, text: string) {
-      return insertedRow(await db.insert(notes).values({ ownerId, text }).returning());
+      return insertedRow(await db.insert(stickyNotes).values({ ownerId, text }).returning());
     },
   };
 }
