@@ -26,6 +26,9 @@ run('npm', 'test', '-w', '@gatehouse/tin-trinkets');
 if (spawnSync('docker', ['compose', 'version']).status === 0) run('docker', 'compose', 'config', '--quiet');
 else process.stdout.write('not checked, for want of docker: docker compose config\n');
 run(process.execPath, 'e2e/src/new-service/run-generated.ts');
+if (spawnSync('docker', ['info'], { timeout: 30_000 }).status === 0)
+  run(process.execPath, 'e2e/src/new-service/run-containers.ts');
+else process.stdout.write('not checked, for want of a docker engine: the container of the new service\n');
 
 function copySources(): void {
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
