@@ -178,6 +178,35 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('the map draws whatever service the document names, and the way of a call to it', async () => {
+    const document = (await documentsByOrigin()).get(new URL(gateway).origin);
+    const operation = { operationId: 'getGiftCards', tags: ['gift-cards'], security: [], responses: {} };
+    await withPage(async (page) => {
+      await page.route('**/openapi.json', async (route) => {
+        const tags = [{ name: 'gift-cards', description: 'Gift cards of the caller' }];
+        const paths = { ...document?.paths, '/gift-cards': { get: operation } };
+        await route.fulfill({ json: { ...document, tags, paths } });
+      });
+      await page.route('**/gift-cards', async (route) => {
+        const headers = {
+          'Server-Timing': 'gateway.token;desc="ok";dur=1.00, gift-cards.scope;desc="ok";dur=1.00',
+        };
+        await route.fulfill({ json: { items: [] }, headers });
+      });
+      await openExplorer(page, gateway, 'call');
+      const service = page.locator('.map .place', { hasText: 'gift-cards' });
+      assert.match((await service.textContent()) ?? '', /^\s*gift-cards\s*gift cards\s*$/);
+      assert.deepEqual(await page.locator('.map .place', { hasText: 'orders' }).count(), 0);
+      assert.equal(await page.locator('.map .walked').count(), 0);
+      await page.getByLabel('Route').selectOption('getGiftCards');
+      await page.getByRole('button', { name: 'Send as nobody' }).click();
+      await page.locator('h3').waitFor();
+      const drawn = page.getByRole('img', { name: /by you, gateway, gift-cards\.$/ });
+      assert.equal(await drawn.locator('.place.passed').count(), 3);
+      assert.equal(await drawn.locator('.way.passed').count(), 2);
+    });
+  });
+
   test('every experiment of the lab holds, and says what happened', async () => {
     await withPage(async (page) => {
       await openExplorer(page, gateway, 'lab');

@@ -1,67 +1,83 @@
 import { html, nothing, svg, type TemplateResult } from 'lit-html';
 import type { Exchange } from './exchange.ts';
+import { type Api, api } from './openapi.ts';
 import { type Check, refusalIn } from './server-timing.ts';
 
-type Place = 'you' | 'gateway' | 'auth' | 'users' | 'items' | 'orders' | 'redis' | 'postgres';
+interface Place {
+  x: number;
+  y: number;
+  what: string;
+}
 
-const places: Record<Place, { x: number; y: number; what: string }> = {
-  you: { x: 70, y: 150, what: 'this page' },
-  gateway: { x: 240, y: 150, what: 'the only door' },
-  auth: { x: 430, y: 45, what: 'issues tokens' },
-  users: { x: 430, y: 115, what: 'profiles' },
-  items: { x: 430, y: 185, what: 'the catalogue' },
-  orders: { x: 430, y: 255, what: 'orders' },
-  redis: { x: 620, y: 80, what: 'what is revoked' },
-  postgres: { x: 620, y: 220, what: 'what lasts' },
-};
+const firstRow = 45;
+const rowHeight = 70;
 
-const ways: [Place, Place][] = [
-  ['you', 'gateway'],
-  ['gateway', 'auth'],
-  ['gateway', 'users'],
-  ['gateway', 'items'],
-  ['gateway', 'orders'],
-  ['auth', 'postgres'],
-  ['users', 'postgres'],
-  ['items', 'postgres'],
-  ['orders', 'postgres'],
-  ['redis', 'auth'],
-];
+/** Where everything stands: the services below auth, as many as there are, and what they share beside them. */
+function placesOf({ services }: Api): Map<string, Place> {
+  const middle = firstRow + (rowHeight * rowsOf(services)) / 2;
+  const below = [...services].map(([name, description], index): [string, Place] => [
+    name,
+    { x: 430, y: firstRow + rowHeight * (index + 1), what: beginningOf(description) },
+  ]);
+  return new Map([
+    ['you', { x: 70, y: middle, what: 'this page' }],
+    ['gateway', { x: 240, y: middle, what: 'the only door' }],
+    ['auth', { x: 430, y: firstRow, what: 'issues tokens' }],
+    ...below,
+    ['redis', { x: 620, y: middle - rowHeight, what: 'what is revoked' }],
+    ['postgres', { x: 620, y: middle + rowHeight, what: 'what lasts' }],
+  ]);
+}
+
+// Before the services are known there is room for the three that there are at first.
+const rowsOf = (services: Api['services']) => Math.max(3, services.size);
+
+const beginningOf = (description: string) => description.split(/[,:;.]| of /, 1)[0]?.toLowerCase() ?? '';
+
+function waysOf({ services }: Api): [from: string, to: string][] {
+  const behind = ['auth', ...services.keys()];
+  return [
+    ['you', 'gateway'],
+    ...behind.map((name): [string, string] => ['gateway', name]),
+    ...behind.map((name): [string, string] => [name, 'postgres']),
+    ['redis', 'auth'],
+  ];
+}
 
 /** The system, with the way that the newest request has taken and where it ended. */
 export function map(exchange: Exchange | undefined): TemplateResult {
-  const walk = exchange ? walkOf(exchange) : [];
+  const known = api();
+  const places = placesOf(known);
+  const walk = exchange ? walkOf(exchange, known) : [];
   const end = walk.at(-1);
   const refused = exchange !== undefined && exchange.status >= 400;
-  const wayClass = ([from, to]: [Place, Place]) => {
-    const index = walk.findIndex((place, at) => place === to && walk[at - 1] === from);
-    return index < 0 ? 'way' : `way walked step-${index} ${refused && to === end ? 'refused' : 'passed'}`;
+  const classOf = (kind: string, index: number, name: string) =>
+    index < 0 ? kind : `${kind} walked step-${index} ${refused && name === end ? 'refused' : 'passed'}`;
+  const line = ([from, to]: [string, string]) => {
+    const step = walk.findIndex((name, index) => name === to && walk[index - 1] === from);
+    const [start, stop] = [places.get(from), places.get(to)];
+    return svg`<line class=${classOf('way', step, to)} x1=${start?.x} y1=${start?.y} x2=${stop?.x} y2=${stop?.y} />`;
   };
-  const placeClass = (name: Place) => {
-    if (!walk.includes(name)) return 'place';
-    return `place walked step-${walk.indexOf(name)} ${refused && name === end ? 'refused' : 'passed'}`;
+  const box = ([name, { x, y, what }]: [string, Place]) => {
+    const mark = refused && name === end ? ' ✗' : walk.includes(name) ? ' ✓' : '';
+    return svg`<g class=${classOf('place', walk.indexOf(name), name)} transform="translate(${x} ${y})">
+      <rect x="-58" y="-24" width="116" height="48" rx="9" />
+      <text y="-3" textLength=${fitting(name + mark, 13)} lengthAdjust="spacingAndGlyphs">${name}${mark}</text>
+      <text class="what" y="14" textLength=${fitting(what, 18)} lengthAdjust="spacingAndGlyphs">${what}</text>
+    </g>`;
   };
   return html`
     <figure class="map">
-      <svg viewBox="0 0 700 300" role="img" aria-label=${descriptionOf(exchange, walk)}>
-        ${ways.map(
-          (way) => svg`<line class=${wayClass(way)} x1=${places[way[0]].x} y1=${places[way[0]].y}
-            x2=${places[way[1]].x} y2=${places[way[1]].y} />`,
-        )}
-        ${(Object.keys(places) as Place[]).map(
-          (
-            name,
-          ) => svg`<g class=${placeClass(name)} transform="translate(${places[name].x} ${places[name].y})">
-            <rect x="-58" y="-24" width="116" height="48" rx="9" />
-            <text y="-3">${name}${refused && name === end ? ' ✗' : walk.includes(name) ? ' ✓' : ''}</text>
-            <text class="what" y="14">${places[name].what}</text>
-          </g>`,
-        )}
+      <svg viewBox="0 0 700 ${2 * firstRow + rowHeight * rowsOf(known.services)}" role="img" aria-label=${descriptionOf(exchange, walk, known)}>
+        ${waysOf(known).map(line)} ${[...places].map(box)}
       </svg>
       <figcaption>${exchange ? captionOf(exchange) : 'Every process reads the denylist in Redis as a stream.'}</figcaption>
     </figure>
   `;
 }
+
+// What is longer than fits is drawn narrower.
+const fitting = (text: string, characters: number) => (text.length > characters ? 106 : nothing);
 
 /** Each check of a request with its verdict and its time, hop by hop. */
 export function checksTable({ checks, status }: Exchange): TemplateResult {
@@ -87,12 +103,15 @@ function checkRow({ hop, name, verdict, tookMs }: Check, isRefusal: boolean): Te
 }
 
 /** Where a request has been, as its answer tells; the gateway's table tells where auth's paths lead. */
-function walkOf({ checks, path }: Exchange): Place[] {
+function walkOf({ checks, path }: Exchange, { operations, services }: Api): string[] {
   const hops = new Set(checks.map(({ hop }) => hop));
-  const services = (['users', 'items', 'orders'] as const).filter((name) => hops.has(name));
-  const isApi = /^\/(users|items|orders)\b/.test(path);
-  const isOfGateway = /^\/(docs|openapi\.json|explorer|health)\b/.test(path);
-  if (services.length > 0) return ['you', 'gateway', ...services];
+  const answered = [...services.keys()].filter((name) => hops.has(name));
+  if (answered.length > 0) return ['you', 'gateway', ...answered];
+  const [, first = ''] = path.split(/[/?#]/);
+  const isApi = operations.some(
+    (operation) => services.has(operation.service) && operation.path.split('/')[1] === first,
+  );
+  const isOfGateway = ['docs', 'openapi.json', 'explorer', 'health'].includes(first);
   return isApi || isOfGateway ? ['you', 'gateway'] : ['you', 'gateway', 'auth'];
 }
 
@@ -100,8 +119,8 @@ function captionOf({ method, path, status, tookMs }: Exchange): string {
   return `${method} ${path}: ${status} after ${tookMs.toFixed(0)} ms`;
 }
 
-function descriptionOf(exchange: Exchange | undefined, walk: readonly Place[]): string {
-  const all =
-    'Map: this page, the gateway, behind it auth, users, items and orders, and behind them Redis and PostgreSQL.';
+function descriptionOf(exchange: Exchange | undefined, walk: readonly string[], { services }: Api): string {
+  const behind = ['auth', ...services.keys()].join(', ');
+  const all = `Map: this page, the gateway, behind it ${behind}, and behind them Redis and PostgreSQL.`;
   return exchange ? `${all} The request went by ${walk.join(', ')}.` : all;
 }

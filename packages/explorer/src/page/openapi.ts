@@ -1,8 +1,11 @@
+import { changed } from './changes.ts';
 import type { Call } from './exchange.ts';
 
 /** A route that can be called, with a call of it that works but for its ids. */
 export interface Operation {
   id: string;
+  /** Who serves it, as the document tags it. */
+  service: string;
   method: string;
   path: string;
   summary: string;
@@ -24,6 +27,7 @@ interface Schema {
 
 interface OperationObject {
   operationId: string;
+  tags?: string[];
   summary?: string;
   security?: { oauth2?: string[] }[];
   parameters?: { name: string; in: string; required?: boolean; schema?: Schema }[];
@@ -31,18 +35,48 @@ interface OperationObject {
 }
 
 interface ApiDocument {
+  tags?: { name: string; description?: string }[];
   paths: Record<string, Record<string, OperationObject>>;
   components: { schemas: Record<string, Schema> };
 }
 
-/** Every route behind the gateway, of its OpenAPI document. */
-export async function operations(): Promise<Operation[]> {
-  const response = await fetch('/openapi.json', { signal: AbortSignal.timeout(10_000) });
-  if (!response.ok) throw new Error(`the document was answered with ${response.status}`);
-  const document = (await response.json()) as ApiDocument;
-  return Object.entries(document.paths).flatMap(([path, methods]) =>
+/** What is known of the system. */
+export interface Api {
+  operations: readonly Operation[];
+  /** What stands behind the gateway besides the authorization server, with how it describes itself. */
+  services: ReadonlyMap<string, string>;
+  fault?: string;
+}
+
+// The tag of what the authorization server serves to those who look after it.
+const tagOfAuth = 'admin';
+let known: Api | undefined;
+
+/** What the OpenAPI document of the gateway tells; nothing until it is here, and then the page is drawn again. */
+export function api(): Api {
+  if (known === undefined) {
+    known = { operations: [], services: new Map() };
+    void load();
+  }
+  return known;
+}
+
+async function load(): Promise<void> {
+  try {
+    const response = await fetch('/openapi.json', { signal: AbortSignal.timeout(10_000) });
+    if (!response.ok) throw new Error(`the document was answered with ${response.status}`);
+    known = read((await response.json()) as ApiDocument);
+  } catch {
+    known = { ...api(), fault: 'The list of routes cannot be had right now.' };
+  }
+  changed();
+}
+
+function read(document: ApiDocument): Api {
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({
       id: operation.operationId,
+      service: operation.tags?.[0] ?? '',
       method: method.toUpperCase(),
       path,
       summary: operation.summary ?? '',
@@ -50,6 +84,8 @@ export async function operations(): Promise<Operation[]> {
       example: exampleOf(method.toUpperCase(), path, operation, document),
     })),
   );
+  const services = (document.tags ?? []).filter(({ name }) => name !== tagOfAuth);
+  return { operations, services: new Map(services.map(({ name, description = '' }) => [name, description])) };
 }
 
 function exampleOf(method: string, path: string, operation: OperationObject, document: ApiDocument): Call {

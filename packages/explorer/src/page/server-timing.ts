@@ -1,6 +1,6 @@
 /** What a check on the way of a request has decided. */
 export interface Check {
-  /** The process: gateway, users, items or orders. */
+  /** The process: the gateway, or a service. */
   hop: string;
   name: string;
   verdict: string;

@@ -3,7 +3,7 @@ import { changed } from '../changes.ts';
 import { type Call, newestExchange, send } from '../exchange.ts';
 import { current } from '../identities.ts';
 import { checksTable, map } from '../map.ts';
-import { type Operation, operations } from '../openapi.ts';
+import { api } from '../openapi.ts';
 
 const draft: Call & { operationId: string } = {
   operationId: '',
@@ -12,14 +12,13 @@ const draft: Call & { operationId: string } = {
   headers: {},
   body: undefined,
 };
-let known: readonly Operation[] = [];
-let isLoading = false;
 let fault = '';
 
 /** Sends a call as whoever is chosen, and shows it in this view. */
 export async function callNow(call: Call): Promise<void> {
   Object.assign(draft, { body: undefined }, call, {
-    operationId: known.find(({ method, path }) => method === call.method && path === call.path)?.id ?? '',
+    operationId:
+      api().operations.find(({ method, path }) => method === call.method && path === call.path)?.id ?? '',
   });
   fault = '';
   try {
@@ -32,12 +31,11 @@ export async function callNow(call: Call): Promise<void> {
 
 /** Every route of the system, called as anybody, and the way that the call took. */
 export function callView(): TemplateResult {
-  void load();
   const exchange = newestExchange();
   return html`
     <h1>Call a route</h1>
     ${form()}
-    <p class="fault" role="alert">${fault}</p>
+    <p class="fault" role="alert">${fault || api().fault}</p>
     <section aria-labelledby="answer-title">
       <h2 id="answer-title">What happened</h2>
       ${map(exchange)}
@@ -57,7 +55,7 @@ export function callView(): TemplateResult {
 }
 
 function form(): TemplateResult {
-  const options = known.map(
+  const options = api().operations.map(
     ({ id, method, path, summary, scope }) =>
       html`<option value=${id} ?selected=${id === draft.operationId}>${method} ${path} · ${summary}${scope ? ` (${scope})` : ''}</option>`,
   );
@@ -87,7 +85,9 @@ function form(): TemplateResult {
 }
 
 function choose(event: Event): void {
-  const operation = known.find(({ id }) => id === (event.currentTarget as HTMLSelectElement).value);
+  const operation = api().operations.find(
+    ({ id }) => id === (event.currentTarget as HTMLSelectElement).value,
+  );
   draft.operationId = operation?.id ?? '';
   if (operation) Object.assign(draft, operation.example);
   changed();
@@ -110,17 +110,6 @@ async function submit(event: SubmitEvent): Promise<void> {
     headers: Object.fromEntries(headers),
     body: text('body') === '' ? undefined : text('body'),
   });
-}
-
-async function load(): Promise<void> {
-  if (isLoading || known.length > 0) return;
-  isLoading = true;
-  try {
-    known = await operations();
-  } catch {
-    fault = 'The list of routes cannot be had right now.';
-  }
-  changed();
 }
 
 function pretty(text: string): string | typeof nothing {
