@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { assertMissingScope, assertProblem, call } from '../http.ts';
 import { tokenOf } from '../sign-in.ts';
 import { gateway } from '../target.ts';
@@ -43,4 +46,16 @@ test('the routes of a generated service stand in /openapi.json with the scopes t
   assert.deepEqual(Object.keys(body.paths['/tin-trinkets'] ?? {}).sort(), ['get', 'post']);
   assert.deepEqual(body.paths['/tin-trinkets']?.post?.security[0]?.oauth2, ['tin-trinkets:write']);
   assert.deepEqual(body.paths['/tin-trinkets/{id}']?.get?.security[0]?.oauth2, ['tin-trinkets:read']);
+});
+
+test('the commands at the end of docs/adding-a-service.md add to it, list it, and are refused without a token', async () => {
+  const page = readFileSync(new URL('../../../docs/adding-a-service.md', import.meta.url), 'utf8');
+  const [, told = ''] = /^```sh\n(TOKEN=[\s\S]*?)^```/m.exec(page) ?? [];
+  const commands = told
+    .replaceAll('sticky-notes', 'tin-trinkets')
+    .replaceAll('http://localhost:8080', gateway);
+  const { stdout } = await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', commands], {
+    timeout: 30_000,
+  });
+  assert.match(stdout, /201 Created[\s\S]+"items":\[\{[\s\S]+401 Unauthorized/);
 });
