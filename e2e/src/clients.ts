@@ -21,6 +21,7 @@ const secrets = {
   'demo-cli': undefined,
   'demo-first-party': undefined,
   'demo-secure': undefined,
+  explorer: undefined,
   'orders-service': ORDERS_CLIENT_SECRET,
 };
 

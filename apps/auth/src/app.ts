@@ -1,3 +1,4 @@
+import { createMemoryProofIds, createRedisProofIds, type ProofIds } from '@gatehouse/auth-middleware';
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
 import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import {
@@ -68,6 +69,8 @@ interface AuthDependencies {
   keyPublishSeconds: number;
   exchangePolicies: readonly ExchangePolicy[];
   limits: Limits;
+  /** Of proofs that came to our own APIs; those of the protocol's endpoints are in the database. */
+  proofIds: ProofIds;
   audit: AuditLog;
   health: Health;
   logger: Logger;
@@ -159,6 +162,11 @@ export async function startAuth(
   opening.defer(() => redis?.disconnect());
   const limits = createLimits({ redis, vault, logger, metrics });
 
+  const proofIds = config.REDIS_URL
+    ? createRedisProofIds({ url: config.REDIS_URL, verifier: 'auth' })
+    : createMemoryProofIds();
+  opening.defer(() => proofIds.close());
+
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
   const health = createHealth({ database: database.ping }, logger);
@@ -180,6 +188,7 @@ export async function startAuth(
     keyPublishSeconds: config.KEY_PUBLISH_SECONDS,
     exchangePolicies: policy.exchangePolicies,
     limits,
+    proofIds,
     audit,
     health,
     logger,

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { authorizeUrl, redemption, signIn, startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { createProver, post } from './secure-client.ts';
+import {
+  authorizeUrl,
+  explorer,
+  issuer,
+  redemption,
+  signIn,
+  startTestAuth,
+  type TestAuth,
+} from './start-test-auth.ts';
 
 const bob = 'b0b00000-0000-4000-8000-000000000002';
 const paths = [
@@ -39,6 +48,56 @@ suite('the API of administrators', () => {
     }
     assert.equal((await call(customer, '/admin/keys/rotate', 'POST')).status, 403);
     assert.equal((await call(undefined, '/admin/keys/rotate', 'POST')).status, 401);
+  });
+
+  test('J34 J35 a bound token gets in with a fresh proof for it, once, and never without', async () => {
+    const [prover, stranger] = [await createProver(), await createProver()];
+    const boundTokenOf = async (username: string) => {
+      const redirect_uri = `${issuer}/explorer/callback`;
+      const request = { client_id: explorer.id, redirect_uri, scope: 'openid users:admin' };
+      const answer = await signIn(auth.browser(), authorizeUrl(request), username);
+      const form = { ...redemption(answer), redirect_uri, client_id: explorer.id };
+      const { body } = await post(auth, '/token', form, await prover.proof('POST', '/token'));
+      assert.equal(body.token_type, 'DPoP', JSON.stringify(body));
+      return body.access_token as string;
+    };
+    const send = (scheme: string, token: string, proof?: string) =>
+      auth.send('/admin/keys', {
+        headers: { authorization: `${scheme} ${token}`, ...(proof !== undefined && { dpop: proof }) },
+      });
+    const token = await boundTokenOf('admin');
+    const prove = (changes = {}) => prover.proof('GET', '/admin/keys', { token, ...changes });
+
+    const proof = await prove();
+    assert.equal((await send('DPoP', token, proof)).status, 200);
+    const faults = {
+      replayed: proof,
+      'for another method': await prove({ htm: 'POST' }),
+      'for another path': await prove({ htu: `${issuer}/admin/audit` }),
+      'for the address inside': await prove({ htu: `${auth.url}/admin/keys` }),
+      'for another token': await prove({ ath: 'x' }),
+      old: await prove({ iat: Math.floor(Date.now() / 1000) - 70 }),
+      'of another key': await stranger.proof('GET', '/admin/keys', { token }),
+      missing: undefined,
+    };
+    for (const [fault, refused] of Object.entries(faults)) {
+      const { status, headers } = await send('DPoP', token, refused);
+      assert.equal(status, 401, fault);
+      assert.match(headers.get('www-authenticate') ?? '', /^DPoP .*error="invalid_dpop_proof"/, fault);
+    }
+    assert.equal((await send('Bearer', token, await prove())).status, 401);
+    const atOnce = await prove();
+    const answers = await Promise.all(Array.from({ length: 5 }, () => send('DPoP', token, atOnce)));
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 401, 401, 401, 401]);
+
+    const customer = await boundTokenOf('alice');
+    const refused = await send('DPoP', customer, await prove({ token: customer }));
+    assert.equal(refused.status, 403);
+    assert.match(refused.headers.get('www-authenticate') ?? '', /^DPoP .*error="insufficient_scope"/);
+    await auth.post('/revoke', { token }, explorer);
+    const revoked = await send('DPoP', token, await prove());
+    assert.equal(revoked.status, 401);
+    assert.match(revoked.headers.get('www-authenticate') ?? '', /^DPoP .*error="invalid_token"/);
   });
 
   test('a rotation publishes one key, however often it is asked for, and is on record with its administrator', async () => {

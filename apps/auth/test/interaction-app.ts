@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { demoAccounts } from '@gatehouse/demo-data';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
@@ -92,6 +93,7 @@ export async function startInteractionApp(t: TestContext, db: Db) {
     health: createHealth({}, logger),
     logger,
     limits: createLimits({ vault, logger, metrics }),
+    proofIds: createMemoryProofIds(),
     audit,
     metrics,
   });

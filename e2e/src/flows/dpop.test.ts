@@ -18,7 +18,7 @@ import { client } from '../clients.ts';
 import { type Answer, assertProblem, assertRefusedToken, call, type ProblemBody } from '../http.ts';
 import { remember } from '../secrets.ts';
 import type { Item, Order, Page } from '../shapes.ts';
-import { authorizationRequest, walkPages } from '../sign-in.ts';
+import { authorizationRequest, passwords, submitPassword, walkPages } from '../sign-in.ts';
 import { gateway, services, withoutServices } from '../target.ts';
 
 type KeyPair = Awaited<ReturnType<typeof randomDPoPKeyPair>>;
@@ -146,4 +146,29 @@ test('J37 a bound token dies with its revocation, whatever proof it brings', asy
   while (answer.status === 200 && performance.now() < giveUpAt) answer = await send();
   assertProblem(answer, 401);
   assert.match(answer.headers.get('www-authenticate') ?? '', /^DPoP .*error="invalid_token"/);
+});
+
+test('J34 J35 a bound token of an administrator is taken at /admin with its own fresh proof alone', async () => {
+  const redirect_uri = `${gateway}/explorer/callback`;
+  const {
+    config: explorer,
+    url,
+    checks,
+  } = await authorizationRequest('openid users:admin', { redirect_uri }, 'explorer');
+  // This client is at home at the origin of the server, so a browser follows the last redirect too.
+  const browser = createBrowser();
+  let page = await submitPassword(browser, await browser.open(url.href), 'admin', passwords.admin);
+  if (page.forms.length > 0) page = await browser.submit(page, {}, { button: 'Allow' });
+  const callback = new URL(page.url);
+  remember(...callback.searchParams.getAll('code'));
+  const bound = { DPoP: getDPoPHandle(explorer, key) };
+  const { access_token: token } = await authorizationCodeGrant(explorer, callback, checks, undefined, bound);
+
+  const keys = `${gateway}/admin/keys`;
+  const headers = await credentials(token, keys);
+  assert.equal((await call(keys, { headers })).status, 200);
+  assertRefusedProof(await call(keys, { headers }));
+  assertRefusedProof(await call(`${gateway}/admin/audit`, { headers: await credentials(token, keys) }));
+  assertRefusedProof(await call(keys, { headers: { authorization: `DPoP ${token}` } }));
+  assertRefusedToken(await call(keys, { headers: { authorization: `Bearer ${token}` } }));
 });

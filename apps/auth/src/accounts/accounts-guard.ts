@@ -3,7 +3,9 @@ import {
   type Caller,
   callerOf,
   createAuthenticate,
+  type ProofIds,
   type PublicKey,
+  schemeOf,
 } from '@gatehouse/auth-middleware';
 import type { Metrics } from '@gatehouse/service-kit';
 import { type RequestHandler, Router } from 'express';
@@ -17,6 +19,7 @@ export interface AccountsGuardDependencies {
   publicKeys: () => { keys: readonly JWK[] };
   revocations: Revocations;
   accounts: AccountStore;
+  proofIds: Pick<ProofIds, 'add'>;
   metrics: Metrics;
 }
 
@@ -28,11 +31,10 @@ export interface AccountsGuard {
 
 /**
  * Lets only live tokens for one audience pass, by the durable list of revocations and by the account as it is now: a
- * token with the scope of administrators is worth nothing once its subject is none. Tokens that are bound to a key are
- * refused: nothing here remembers their proofs.
+ * token with the scope of administrators is worth nothing once its subject is none.
  */
 export function guardAccounts(
-  { issuer, publicKeys, revocations, accounts, metrics }: AccountsGuardDependencies,
+  { issuer, publicKeys, revocations, accounts, proofIds, metrics }: AccountsGuardDependencies,
   { audience, adminScope }: { audience: string; adminScope: string },
 ): AccountsGuard {
   const verify = createAuthenticate({
@@ -46,8 +48,7 @@ export function guardAccounts(
     },
     // Whether it is revoked is asked below.
     denylist: { isRevoked: () => false },
-    // Exchanged tokens are bound to no key, so no proof is good.
-    dpop: { origin: issuer, proofIds: { add: async () => false } },
+    dpop: { origin: new URL(issuer).origin, proofIds },
     onVerdict: metrics.countVerdict,
   });
 
@@ -60,10 +61,16 @@ export function guardAccounts(
     !scopes.has(adminScope) || roles.includes('admin');
 
   const requireLive: RequestHandler = async (req, _res, next) => {
-    const account = await accountOf(callerOf(req));
-    if (account === undefined) throw new AuthError('invalid_token', 'The access token has been revoked');
-    if (!mayAdminister(callerOf(req), account.roles)) {
-      throw new AuthError('insufficient_scope', 'This needs a role that the caller does not have');
+    const caller = callerOf(req);
+    const scheme = schemeOf(caller);
+    const account = await accountOf(caller);
+    if (account === undefined) {
+      throw new AuthError('invalid_token', 'The access token has been revoked', { scheme });
+    }
+    if (!mayAdminister(caller, account.roles)) {
+      throw new AuthError('insufficient_scope', 'This needs a role that the caller does not have', {
+        scheme,
+      });
     }
     next();
   };

@@ -96,7 +96,7 @@ export function adminRoutes({
   health,
   keyPublishSeconds,
   isLive,
-}: Omit<AdminApiDependencies, 'issuer' | 'publicKeys' | 'metrics'> &
+}: Omit<AdminApiDependencies, 'issuer' | 'publicKeys' | 'proofIds' | 'metrics'> &
   Pick<ReturnType<typeof guardAccounts>, 'isLive'>): readonly Route[] {
   const auditReader = createAuditReader(db);
   const keys = async () =>
