@@ -9,11 +9,15 @@ export interface Child {
 }
 
 /** Starts a file of this folder that calls runTarget. */
-export async function startChild(file: string, setup?: unknown): Promise<Child> {
+export async function startChild(
+  file: string,
+  setup?: unknown,
+  nodeOptions: readonly string[] = [],
+): Promise<Child> {
   const child = fork(new URL(file, import.meta.url), setup ? [JSON.stringify(setup)] : [], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     // As every service of ours is started: without it, loading leaves a hundred megabytes behind.
-    execArgv: ['--import', import.meta.resolve('@gatehouse/service-kit/quick-imports')],
+    execArgv: [...nodeOptions, '--import', import.meta.resolve('@gatehouse/service-kit/quick-imports')],
   });
   const exited = once(child, 'exit').then(() => {
     throw new Error(`${file} did not start`);

@@ -45,6 +45,9 @@ export function setCaller(req: IncomingMessage, caller: Caller): void {
   (req as Identified)[callerKey] = caller;
 }
 
+const sharedText = createShared((text) => text);
+const sharedSet = createShared((list): ReadonlySet<string> => new Set<string>(JSON.parse(list)));
+
 // RFC 6749, 3.3
 const scopeShape = /^[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*$/;
 const sha256Shape = /^[\w-]{43}$/;
@@ -52,7 +55,7 @@ const sha256Shape = /^[\w-]{43}$/;
 /** The caller that verified claims name; throws, with the claim at fault, on any that has not the form it must have. */
 export function callerFrom(claims: Record<string, unknown>): Caller {
   const subject = text(claims, 'sub');
-  const clientId = text(claims, 'client_id');
+  const clientId = sharedText(text(claims, 'client_id'));
   return Object.freeze<Caller>({
     subject,
     clientId,
@@ -73,34 +76,33 @@ export function callerFrom(claims: Record<string, unknown>): Caller {
 function audienceIn(audience: unknown): string {
   const [only, ...others] = Array.isArray(audience) ? audience : [audience];
   if (typeof only !== 'string' || others.length > 0) throw new TypeError('claim aud');
-  return only;
+  return sharedText(only);
 }
 
 function scopesIn(scope: unknown): ReadonlySet<string> {
-  if (scope === undefined || scope === '') return sharedSet([]);
+  if (scope === undefined || scope === '') return sharedSet('[]');
   if (typeof scope !== 'string' || !scopeShape.test(scope)) throw new TypeError('claim scope');
-  return sharedSet(scope.split(' '));
+  return sharedSet(JSON.stringify(scope.split(' ')));
 }
 
 function rolesIn(roles: unknown): ReadonlySet<string> {
-  if (roles === undefined) return sharedSet([]);
+  if (roles === undefined) return sharedSet('[]');
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string'))
     throw new TypeError('claim roles');
-  return sharedSet(roles);
+  return sharedSet(JSON.stringify(roles));
 }
 
-const setsInUse = new Map<string, ReadonlySet<string>>();
-const mostSetsInUse = 1_000;
+const mostShared = 1_000;
 
-// Callers of one client have the same ones, and a set of its own would be half of what is remembered of a token.
-function sharedSet(members: readonly string[]): ReadonlySet<string> {
-  const key = JSON.stringify(members);
-  const known = setsInUse.get(key);
-  if (known) return known;
-  if (setsInUse.size >= mostSetsInUse) setsInUse.clear();
-  const made = new Set(members);
-  setsInUse.set(key, made);
-  return made;
+// Many callers have the same client, scopes and roles; copies would be half of what is remembered of a token.
+function createShared<Value>(make: (key: string) => Value): (key: string) => Value {
+  const known = new Map<string, Value>();
+  return (key) => {
+    const value = known.get(key) ?? make(key);
+    if (known.size >= mostShared) known.clear();
+    known.set(key, value);
+    return value;
+  };
 }
 
 function thumbprintIn(confirmation: Record<string, unknown>): string {

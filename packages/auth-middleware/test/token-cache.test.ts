@@ -13,6 +13,17 @@ test('the cache never holds more than its size and keeps what is asked for', () 
   assert.ok(kept.length > 0 && kept.length < 10, `${kept.length} kept`);
 });
 
+test('a full cache of which everything is asked for has room for one more, and holds no more than before', () => {
+  const cache = createTokenCache<number>(100);
+  const keys = Array.from({ length: 100 }, (_, i) => `hot ${i}`);
+  for (const key of keys) cache.set(key, 1);
+  const kept = () => keys.filter((key) => cache.get(key) !== undefined).length;
+  assert.equal(kept(), 100);
+  cache.set('new', 1);
+  assert.equal(cache.get('new'), 1);
+  assert.equal(kept(), 99);
+});
+
 test('the cache is empty after clear', () => {
   const cache = createTokenCache<number>(4);
   for (const key of ['a', 'b', 'c']) cache.set(key, 1);
