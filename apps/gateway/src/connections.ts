@@ -5,11 +5,13 @@ import { isListed } from './client-address.ts';
 
 /** The whole request must have come in this time, and no connection in use may be silent for it. */
 const slowestMs = 13_000;
+const everyMs = 1_000;
 const mostOfOneNetwork = 0.5;
 
 /**
  * Bounds what clients can hold open: `most` connections in all, and half of them from one network that is no trusted
- * proxy; 13 seconds for a whole request, and as long without a byte read or written while it is answered.
+ * proxy; 13 seconds for a whole request, as long for each piece of an answer to be taken, and as long without a byte
+ * read or written while it is answered.
  */
 export function limitConnections(
   server: Server,
@@ -18,6 +20,7 @@ export function limitConnections(
   server.maxConnections = most;
   server.requestTimeout = slowestMs;
   server.timeout = slowestMs;
+  cutSlowReaders(server);
   const open = new Map<string, number>();
   const mostFromOne = Math.ceil(most * mostOfOneNetwork);
 
@@ -37,4 +40,23 @@ export function limitConnections(
       else open.set(network, left);
     });
   });
+}
+
+/** The time-out of a socket is prolonged by every byte that is read, and runs twice for a client that reads none. */
+function cutSlowReaders(server: Server): void {
+  const waiting = new Map<Socket, { taken: number; since: number }>();
+  const follow = (socket: Socket) => {
+    waiting.set(socket, { taken: 0, since: 0 });
+    socket.once('close', () => waiting.delete(socket));
+  };
+  server.on('connection', follow).on('secureConnection', follow);
+  const look = setInterval(() => {
+    const now = performance.now();
+    for (const [socket, piece] of waiting) {
+      const taken = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || taken !== piece.taken) Object.assign(piece, { taken, since: now });
+      else if (now - piece.since >= slowestMs) socket.destroy();
+    }
+  }, everyMs).unref();
+  server.once('close', () => clearInterval(look));
 }
