@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
-import { rawRequest } from '@gatehouse/test-kit';
+import { cpuMs, rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt } from 'jose';
+import { goodPassword, newName, register } from './registering.ts';
 import {
   authorizeUrl,
   basic,
@@ -162,6 +163,49 @@ suite('token endpoint', () => {
       const { text } = await rawRequest(Number(new URL(auth.url).port), form + next);
       const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status);
       assert.deepEqual(statuses, ['400', '200'], path);
+    }
+  });
+
+  test('H32 long parameters that are made to be hard to read keep the server busy for a moment only', async () => {
+    // What takes a time that grows with the square of the length takes many times as long as this.
+    const mostMs = 100;
+    const values = {
+      letters: ['a', '!'],
+      spaces: [' ', 'a'],
+      'pairs of signs': ['=;', '"'],
+      segments: ['../', '\\'],
+      scopes: ['openid ', '\0'],
+      'parts of a token': ['eyJhIjoxfQ.', '.'],
+      'a deep object': ['{"a":', '}'],
+      hosts: ['a@a.', '@'],
+    } as const;
+    const pushed = Object.fromEntries(new URL(authorizeUrl()).searchParams);
+    const push = (form: Record<string, string>) => auth.post('/par', { ...pushed, ...form }, demoWeb);
+    const assertion = { client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' };
+    const askers: [(form: Record<string, string>) => Promise<{ status: number }>, string[]][] = [
+      [push, ['redirect_uri', 'scope', 'state', 'nonce', 'code_challenge', 'claims', 'id_token_hint']],
+      [(form) => auth.token({ ...clientCredentials, ...form }, reporting), ['scope', 'resource']],
+      [(form) => auth.token({ ...clientCredentials, ...assertion, ...form }), ['client_assertion']],
+      [(form) => auth.token({ grant_type: 'authorization_code', ...form }, demoWeb), ['code']],
+      [(form) => auth.token({ grant_type: 'refresh_token', ...form }, demoWeb), ['refresh_token']],
+      [(form) => auth.post('/introspect', form, demoWeb), ['token']],
+      [
+        (form) => register(auth, { username: newName(), password: goodPassword, ...form }),
+        ['username', 'displayName', 'email'],
+      ],
+    ];
+    for (const [ask, fields] of askers) {
+      for (const field of fields) {
+        for (const [name, [text, end]] of Object.entries(values)) {
+          const long = text.repeat(50_000 / encodeURIComponent(text).length) + end;
+          let status = 0;
+          const spent = await cpuMs(async () => {
+            ({ status } = await ask({ [field]: long }));
+          }, mostMs);
+          assert.ok(spent < mostMs, `${field} of ${name} took ${spent} ms`);
+          assert.ok(status < 500, `${field} of ${name}: ${status}`);
+        }
+      }
     }
   });
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-data';
 import { assertProblem, createTestBench, pointersOf, testRefusals } from '@gatehouse/service-kit/testing';
-import { realServer, startPostgres } from '@gatehouse/test-kit';
+import { cpuMs, realServer, startPostgres } from '@gatehouse/test-kit';
 import { items } from '../src/app.ts';
 import { items as itemTable } from '../src/schema.ts';
 
@@ -93,6 +93,39 @@ test('Z07 POST /items takes no field that the service sets, and adds nothing the
     assert.deepEqual(pointersOf(answer), [`#/${field}`]);
   }
   assert.deepEqual((await service.call('GET', '/users/me/items', { as })).body.items, []);
+});
+
+test('H32 long input that is made to be hard to read keeps the service busy for a moment only', async () => {
+  // What takes a time that grows with the square of the length takes several times as long as this.
+  const mostMs = 100;
+  const as = newCaller();
+  const { id } = await add(as);
+  const patch = (tags: string) =>
+    service.call('PATCH', `/items/${id}`, { as, json: lamp, headers: { 'if-match': tags } });
+  const post = (text: string) => service.call('POST', '/items', { as, text });
+  const requests = {
+    'a deep array': () => post('['.repeat(30_000) + ']'.repeat(30_000)),
+    'a deep object': () => post('{"name":'.repeat(6_500) + '}'.repeat(6_500)),
+    'many fields': () => post(`{${Array.from({ length: 6_000 }, (_, n) => `"a${n}":0`)}}`),
+    'one field many times': () => post(`{${'"name":"",'.repeat(6_000)}"name":""}`),
+    'a number of many digits': () => post(`{"priceCents":${'9'.repeat(60_000)}}`),
+    'a name of spaces': () => post(JSON.stringify({ ...lamp, name: `${' '.repeat(60_000)}x` })),
+    'a name of escapes': () => post(`{"name":"${'\\ud800'.repeat(9_900)}"}`),
+    'a cursor of signs': () => service.call('GET', `/items?cursor=${'.1'.repeat(7_000)}`, { as }),
+    'an id of digits': () => service.call('GET', `/items/${'0-'.repeat(7_000)}`, { as }),
+    'many parameters': () => service.call('GET', `/items?${'a=b&'.repeat(3_500)}`, { as }),
+    'many entity tags': () => patch(`${'"1" , '.repeat(2_000)}x`),
+    'an entity tag of quotes': () => patch(`${'"'.repeat(14_000)},`),
+    'an entity tag behind spaces': () => patch(`"1"${' '.repeat(14_000)}x`),
+  };
+  for (const [name, request] of Object.entries(requests)) {
+    let status = 0;
+    const spent = await cpuMs(async () => {
+      ({ status } = await request());
+    }, mostMs);
+    assert.ok(spent < mostMs, `${name} took ${spent} ms`);
+    assert.ok(status < 500, `${name}: ${status}`);
+  }
 });
 
 test('Z09 POST /items takes whole numbers within their limits', async () => {

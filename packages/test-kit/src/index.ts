@@ -1,5 +1,6 @@
 export { type Browser, type Cookie, createBrowser, type Page } from './browser.ts';
 export { type CollectedSpan, type Collector, startCollector } from './collector.ts';
+export { cpuMs } from './cpu-time.ts';
 export { freePort } from './free-port.ts';
 export { type ListeningApp, listenApp } from './listen-app.ts';
 export { nodeSettings } from './node-settings.ts';
