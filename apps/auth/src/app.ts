@@ -1,6 +1,6 @@
 import { createMemoryProofIds, createRedisProofIds, type ProofIds } from '@gatehouse/auth-middleware';
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
-import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
+import { createFitnessCheck, createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import {
   createHealth,
   createLogger,
@@ -169,7 +169,8 @@ export async function startAuth(
 
   const issuer = config.ISSUER;
   const allowPasswordGrant = config.ALLOW_PASSWORD_GRANT;
-  const health = createHealth({ database: database.ping }, logger);
+  const checks = { database: database.ping, ...(redis && { redis: createFitnessCheck(redis) }) };
+  const health = createHealth(checks, logger);
   const logouts = createLogoutDeliveries({ db, vault, clients, logger, metrics });
   opening.defer(() => logouts.close());
   const app = createAuthApp({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import { createRedisClient } from '@gatehouse/redis';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import {
   authorizeUrl,
@@ -67,6 +68,49 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
       assert.equal((await auth.post('/revoke', { token: other }, firstParty)).status, 200);
     } finally {
       await reader.close();
+      await auth.close();
+    }
+  });
+
+  test('R26 a Redis with wrong settings makes the server unready, and the log says why; one that is away does not', async (t) => {
+    const redis = await startRedis(t, { own: true, args: ['--requirepass', 'right'] });
+    const redisUrl = redis.url.replace('//', '//:right@');
+    const auth = await startTestAuth({ redisUrl });
+    const raw = createRedisClient(redisUrl, {});
+    const readiness = async () => (await auth.send('/health/ready')).status;
+    const faults: [told: string, make: () => Promise<unknown>, mend: () => Promise<unknown>][] = [
+      [
+        'maxmemory-policy of Redis must be noeviction, and is allkeys-lru',
+        () => raw.config('SET', 'maxmemory-policy', 'allkeys-lru'),
+        () => raw.config('SET', 'maxmemory-policy', 'noeviction'),
+      ],
+      [
+        'Redis must be a primary, and is a replica',
+        () => raw.replicaof('127.0.0.1', '1'),
+        () => raw.replicaof('NO', 'ONE'),
+      ],
+      [
+        'Redis does not let us in: WRONGPASS',
+        async () => {
+          await raw.config('SET', 'requirepass', 'another');
+          await raw.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+        },
+        () => raw.config('SET', 'requirepass', 'right'),
+      ],
+    ];
+    try {
+      await eventually('ready', async () => (await readiness()) === 200);
+      for (const [told, make, mend] of faults) {
+        await make();
+        await eventually(told, async () => (await readiness()) === 503);
+        assert.ok(auth.log.some((line) => line.includes(told)));
+        await mend();
+        await eventually('ready again', async () => (await readiness()) === 200);
+      }
+      await redis.stop();
+      assert.equal(await readiness(), 200);
+    } finally {
+      raw.disconnect();
       await auth.close();
     }
   });

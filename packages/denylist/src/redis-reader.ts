@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisClient } from '@gatehouse/redis';
+import { createRedisClient, requireFit } from '@gatehouse/redis';
 import type { Redis } from 'ioredis';
 import { type DenylistReader, DenylistUnavailable, type TokenReference } from './denylist.ts';
 import { decode, logKeys } from './redis-log.ts';
@@ -22,7 +22,7 @@ export interface RedisDenylistReaderOptions {
 
 /**
  * Follows the denylist in Redis on a connection of its own: at once, and again whenever the connection was lost,
- * until close(). The log is trusted only while its completeness marker exists.
+ * until close(). The log is trusted only while its completeness marker exists, in a Redis that is fit to keep it.
  */
 export function createRedisDenylistReader({
   url,
@@ -73,6 +73,7 @@ export function createRedisDenylistReader({
       closing.signal.addEventListener('abort', hangUp);
       try {
         await redis.connect();
+        await requireFit(redis);
         await follow(redis, () => {
           faultReported = false;
         });

@@ -191,7 +191,62 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(faults.length, 1);
   });
 
-  test('a wrong password: not ready, and the fault says why', async (t) => {
+  test('R22 pausing for three seconds: verdicts go on and stay right, the writer fails, and both heal', async (t) => {
+    const pauses = {
+      'CLIENT PAUSE': (raw: Redis) => raw.call('CLIENT', 'PAUSE', '3000', 'ALL'),
+      'DEBUG SLEEP': (raw: Redis) => raw.call('DEBUG', 'SLEEP', '3'),
+    };
+    const paused = Object.values(pauses).map(async (pause) => {
+      const { reader, writer, raw } = await open(t, {}, ['--enable-debug-command', 'local']);
+      await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
+      await until(() => reader.isRevoked(token({ jti: 'revoked' })));
+      const over = Promise.race([pause(raw), delay(10)]).then(() => delay(3_000));
+      let isOver = false;
+      over.then(() => {
+        isOver = true;
+      });
+      await delay(20);
+      await assert.rejects(writer.append([{ jti: 'unheard', exp: inFiveMinutes() }]), DenylistUnavailable);
+      while (!isOver) {
+        assert.equal(reader.isRevoked(token({ jti: 'revoked' })), true);
+        assert.equal(reader.isRevoked(token()), false);
+        await delay(50);
+      }
+      await append(writer, [{ jti: 'after', exp: inFiveMinutes() }]);
+      await until(() => reader.isRevoked(token({ jti: 'after' })));
+    });
+    await Promise.all(paused);
+  });
+
+  test('R26 a Redis that evicts or is a replica: not ready, the fault says why, and it heals', async (t) => {
+    const { redis, writer, raw } = await open(t);
+    await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
+    const settings: [fault: RegExp, make: () => Promise<unknown>, mend: () => Promise<unknown>][] = [
+      [
+        /^RedisUnfit: maxmemory-policy of Redis must be noeviction, and is allkeys-lru$/,
+        () => raw.config('SET', 'maxmemory-policy', 'allkeys-lru'),
+        () => raw.config('SET', 'maxmemory-policy', 'noeviction'),
+      ],
+      [
+        /^RedisUnfit: Redis must be a primary, and is a replica$/,
+        () => raw.replicaof('127.0.0.1', '1'),
+        () => raw.replicaof('NO', 'ONE'),
+      ],
+    ];
+    for (const [fault, make, mend] of settings) {
+      await make();
+      const faults: unknown[] = [];
+      const reader = createRedisDenylistReader({ url: redis.url, onFault: (error) => faults.push(error) });
+      t.after(() => reader.close());
+      await until(() => faults.length > 0);
+      assert.match(String(faults[0]), fault);
+      assert.ok(isUnavailable(reader));
+      await mend();
+      await until(() => reader.isRevoked(token({ jti: 'revoked' })));
+    }
+  });
+
+  test('R26 a wrong password: not ready, and the fault says why', async (t) => {
     const redis = await startRedis(t, { own: true, args: ['--requirepass', 'right'] });
     const faults: unknown[] = [];
     const url = redis.url.replace('//', '//:wrong@');

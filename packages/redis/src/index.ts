@@ -1,1 +1,2 @@
+export { createFitnessCheck, RedisUnfit, requireFit } from './fitness.ts';
 export { createRedisClient, requestDeadlines } from './redis-client.ts';
