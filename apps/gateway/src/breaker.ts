@@ -28,12 +28,13 @@ const stateNames: Partial<Record<CircuitState, BreakerState>> = {
  */
 export function createBreaker(onChange: (state: BreakerState) => void): Breaker {
   const policy = circuitBreaker(isFailure, {
-    halfOpenAfter: probeAfterMs,
+    // Of the clock of the machine, which may be put back: when it is time is told below.
+    halfOpenAfter: Number.NEGATIVE_INFINITY,
     breaker: new ConsecutiveBreaker(mostFailures),
   });
   let probeAt = 0;
   policy.onBreak(() => {
-    probeAt = Date.now() + probeAfterMs;
+    probeAt = performance.now() + probeAfterMs;
   });
   policy.onStateChange((state) => onChange(stateNames[state] ?? 'open'));
 
@@ -41,7 +42,7 @@ export function createBreaker(onChange: (state: BreakerState) => void): Breaker 
     admit(ask) {
       // The policy would have the others wait until the one that finds out is back.
       if (policy.state === CircuitState.HalfOpen) return false;
-      if (policy.state === CircuitState.Open && Date.now() < probeAt) return false;
+      if (policy.state === CircuitState.Open && performance.now() < probeAt) return false;
       const isProbe = policy.state === CircuitState.Open;
       const run = async () => {
         const isWell = await ask();

@@ -94,7 +94,12 @@ export function createAuthenticate({
 
   function requireLive(caller: Caller, verdict: Verdict, req: Request): void {
     const scheme = schemeOf(caller);
-    if (caller.expiresAt <= Math.floor(Date.now() / 1000) - leewaySeconds) throw expired(scheme);
+    const now = Math.floor(Date.now() / 1000);
+    if (caller.expiresAt <= now - leewaySeconds) throw expired(scheme);
+    // With the clock put back, what is remembered would live longer than what is seen for the first time.
+    if (caller.issuedAt > now + leewaySeconds) {
+      throw refuse('invalid_token', 'The access token is not valid', { scheme });
+    }
     noteCheck(req, 'authn', verdict);
     if (isRevoked(caller, req)) {
       noteCheck(req, 'denylist', 'revoked');

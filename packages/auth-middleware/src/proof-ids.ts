@@ -47,7 +47,7 @@ export function createMemoryProofIds({ capacity = 100_000 }: { capacity?: number
   const expiries = new Map<string, number>();
   return {
     async add(id) {
-      const now = Date.now();
+      const now = performance.now();
       for (const [oldest, expiresAt] of expiries) {
         if (expiresAt > now) break;
         expiries.delete(oldest);

@@ -3,6 +3,10 @@ import type { Revocation, TokenReference } from './denylist.ts';
 /** Entries outlive their tokens by this, so that a verifier with a slow clock still finds them. */
 const leewaySeconds = 60;
 
+const setByMs = 10_000;
+// As long as the log in Redis keeps an entry.
+const doubtMs = 3_600_000;
+
 /** The local copy: what is revoked, looked up by the three claims that can be revoked. */
 export interface RevocationIndex {
   add(revocation: Revocation): void;
@@ -52,6 +56,22 @@ export function createRevocationIndex(): RevocationIndex {
 
 /** Sweeps `index` every 30 seconds until the function returned is called; never keeps a process alive. */
 export function sweepRegularly(index: RevocationIndex): () => void {
-  const timer = setInterval(() => index.sweep(Date.now() / 1000), 30_000).unref();
+  const sweepAsTimePasses = createSweeper(index);
+  const timer = setInterval(() => sweepAsTimePasses(Date.now(), performance.now()), 30_000).unref();
   return () => clearInterval(timer);
+}
+
+/**
+ * Sweeps `index` by the clock of the machine (`wallMs`), unless that was set less than an hour ago by the clock that
+ * nobody sets (`steadyMs`): once it is set right, what seemed to have expired may be alive.
+ */
+export function createSweeper(index: RevocationIndex): (wallMs: number, steadyMs: number) => void {
+  let apartMs = Number.NaN;
+  let believedAt = Number.NEGATIVE_INFINITY;
+  return (wallMs, steadyMs) => {
+    const isSet = !(Math.abs(wallMs - steadyMs - apartMs) < setByMs);
+    apartMs = wallMs - steadyMs;
+    if (isSet) believedAt = steadyMs + doubtMs;
+    if (steadyMs >= believedAt) index.sweep(wallMs / 1000);
+  };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRevocationIndex } from '../src/revocation-index.ts';
+import { createRevocationIndex, createSweeper } from '../src/revocation-index.ts';
 import { token } from './tokens.ts';
 
 test('a sweep forgets what is past its expiry and a minute of leeway, and nothing else', () => {
@@ -26,4 +26,35 @@ test('an entry lives until the latest expiry it was given', () => {
   }
   index.sweep(2900);
   assert.equal(index.size(), 3);
+});
+
+test('R29 what expired by a clock that was set less than an hour ago is kept, until the clock is believed', () => {
+  const minuteMs = 60_000;
+  const index = createRevocationIndex();
+  const sweepAsTimePasses = createSweeper(index);
+  let aheadMs = 0;
+  /** Minutes go by, in which the index is swept as ever. */
+  const wait = (from: number, until: number) => {
+    for (let at = from; at <= until; at += 0.5) {
+      sweepAsTimePasses(1e12 + aheadMs + at * minuteMs, at * minuteMs);
+    }
+  };
+  const expOf = (minute: number) => (1e12 + minute * minuteMs) / 1000;
+  index.add({ jti: 'first', exp: expOf(5) });
+  wait(0, 59);
+  assert.equal(index.size(), 1, 'nobody knows yet whether the clock is right');
+  wait(60, 61);
+  assert.equal(index.size(), 0);
+
+  index.add({ jti: 'second', exp: expOf(70) });
+  aheadMs = 120 * minuteMs;
+  wait(62, 64);
+  aheadMs = 0;
+  wait(65, 67);
+  assert.equal(index.covers(token({ jti: 'second' })), true);
+  aheadMs = -30 * minuteMs;
+  wait(68, 127);
+  assert.equal(index.covers(token({ jti: 'second' })), true);
+  wait(128, 130);
+  assert.equal(index.size(), 0, 'a clock that stays as it was set is believed in the end');
 });

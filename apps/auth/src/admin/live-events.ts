@@ -24,7 +24,11 @@ export function createLiveEvents({ auditReader, keys, denylist, isOver }: Watche
     let last = after;
     const states = new Map<string, string>();
     try {
-      for (const endsAt = Date.now() + longestMs; Date.now() < endsAt; await delay(lookEveryMs)) {
+      for (
+        const endsAt = performance.now() + longestMs;
+        performance.now() < endsAt;
+        await delay(lookEveryMs)
+      ) {
         if (isOver() || !(await isWelcome())) return;
         for (const entry of await auditReader.listAfter(last, batchSize)) {
           last = entry.id;

@@ -62,10 +62,10 @@ export function rememberDocument(url: string, onFault: (error: unknown) => void)
       .then(
         (found) => {
           if (!isDeepStrictEqual(found, known)) known = found;
-          askAgainAt = Date.now() + freshForMs;
+          askAgainAt = performance.now() + freshForMs;
         },
         (error) => {
-          askAgainAt = Date.now() + retryAfterMs;
+          askAgainAt = performance.now() + retryAfterMs;
           if (!closing.signal.aborted) onFault(error);
         },
       )
@@ -84,7 +84,7 @@ export function rememberDocument(url: string, onFault: (error: unknown) => void)
 
   return {
     async current() {
-      if (Date.now() >= askAgainAt && !closing.signal.aborted) {
+      if (performance.now() >= askAgainAt && !closing.signal.aborted) {
         const refreshed = refresh();
         if (known === undefined) await refreshed;
       }
