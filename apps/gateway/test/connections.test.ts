@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 const head = `Host: ${publicHost}\r\n`;
@@ -132,3 +135,39 @@ async function assertServedSoon(open: () => Socket): Promise<void> {
   }
   assert.fail('the place that became free is not given away');
 }
+
+test('R32 of connections in great number the bound is held, and their descriptors and memory come back', async (t) => {
+  const most = 500;
+  const env = { MAX_CONNECTIONS: String(most), TRUSTED_PROXIES: '127.0.0.0/8' };
+  const gateway = await startTestGateway(t, { env });
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const heap = () => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  assert.equal((await gateway.send('/token')).status, 200);
+  const before = descriptors();
+  const heaps: number[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    const open = new Set<Socket>();
+    for (let count = 0; count < 2 * most; count += 100) {
+      const sockets = Array.from({ length: 100 }, () => connect(gateway.port, '127.0.0.1'));
+      for (const socket of sockets) {
+        open.add(socket.on('error', () => {}).resume());
+        socket.once('close', () => open.delete(socket));
+      }
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    }
+    await until(() => open.size === most, withinMs);
+    const [first] = open;
+    assert.equal(await isServed(first ?? assert.fail()), true);
+    for (const socket of open) socket.destroy();
+    await until(() => descriptors() <= before + 10, withinMs);
+    assert.equal((await gateway.send('/token')).status, 200);
+    heaps.push(heap());
+  }
+  const [, second = 0, third = 0] = heaps;
+  assert.ok(third - second < 2_000_000, `${third - second} bytes stay of a round`);
+});
