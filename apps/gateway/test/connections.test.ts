@@ -169,5 +169,5 @@ test('R32 of connections in great number the bound is held, and their descriptor
     heaps.push(heap());
   }
   const [, second = 0, third = 0] = heaps;
-  assert.ok(third - second < 2_000_000, `${third - second} bytes stay of a round`);
+  assert.ok(third - second < 700_000, `${third - second} bytes stay of a round`);
 });
