@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createRedisClient } from '@gatehouse/redis';
 import { availability, type Load, type Outcome, p99, statuses } from './load.ts';
-import type { Member, Processes } from './processes.ts';
+import { isLive, isReady, type Member, type Processes } from './processes.ts';
+import { keyIdOf, post, revoke, signIn, statusOf } from './tokens.ts';
 
 /** One fault, done to a system under load. */
 export interface Drill {
@@ -8,6 +11,8 @@ export interface Drill {
   id: string;
   fault: string;
   expected: string;
+  /** Whether this machine lets us do it; as a rule it does. */
+  canBeDone?(): boolean;
   /** Does the fault, mends it, and tells what was measured. */
   run(system: Processes, load: Load): Promise<Finding>;
 }
@@ -21,6 +26,7 @@ export interface Finding {
 const below = (path: string) => (outcome: Outcome) => outcome.path === path;
 const isGood = ({ kind }: Outcome) => kind === 'good token';
 const ms = (milliseconds: number) => `${Math.round(milliseconds)} ms`;
+const seconds = (milliseconds: number) => `${Math.round(milliseconds / 100) / 10} s`;
 const percent = (value: number) => `${Math.round(value * 10) / 10} %`;
 
 /** What was sent from `fromMs` until `toMs`, and is answered. */
@@ -100,6 +106,59 @@ const withoutItems = (
   },
 });
 
+/** A Redis that answers late, or refuses writes, as `begin` makes it: nobody who only reads notices. */
+const withWeakRedis = (
+  fault: Pick<Drill, 'id' | 'fault' | 'expected'>,
+  begin: (redis: RawRedis) => unknown,
+  meanwhile: (system: Processes) => Promise<{ measured: string; holds: boolean }>,
+  end: (redis: RawRedis) => unknown = () => {},
+): Drill => ({
+  ...fault,
+  async run(system, load) {
+    const raw = createRedisClient(system.redis.url, {});
+    try {
+      await raw.ping().catch(() => delay(500));
+      const from = load.now();
+      // Some faults keep their own answer until they are over.
+      await Promise.race([begin(raw), delay(50)]);
+      const { measured, holds } = await meanwhile(system);
+      await delay(Math.max(0, from + 5_000 - load.now()));
+      const answered = sent(load, from).filter(isGood);
+      const available = availability(answered);
+      await end(raw);
+      const mendedAt = load.now();
+      const { gateway } = system.members;
+      while ((await revoke(gateway.url, (await signIn(gateway.url)).access)) !== 200) await delay(50);
+      return {
+        measured: `${percent(available)} of ${answered.length} requests, p99 ${ms(p99(answered))}; ${measured}; a revocation is taken ${ms(load.now() - mendedAt)} later`,
+        holds: holds && available === 100,
+      };
+    } finally {
+      raw.disconnect();
+    }
+  },
+});
+
+type RawRedis = ReturnType<typeof createRedisClient>;
+
+/** A revocation that Redis does not take. */
+async function revocationIsRefused({ members: { gateway } }: Processes) {
+  const status = await revoke(gateway.url, (await signIn(gateway.url)).access);
+  return { measured: `/revoke ${status}`, holds: status === 503 };
+}
+
+/** What the firewall does to packets for this Redis. */
+function firewall(action: '-A' | '-D', { redis }: Processes, target: readonly string[]): void {
+  const { port } = new URL(redis.url);
+  const rule = ['OUTPUT', '-p', 'tcp', '-d', '127.0.0.1', '--dport', port, '-j', ...target];
+  // A drill that fails must not leave its rule behind.
+  if (action === '-A') process.once('exit', () => spawnSync('iptables', ['-D', ...rule]));
+  const { status, stderr } = spawnSync('iptables', [action, ...rule], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`iptables: ${stderr}`);
+}
+
+const hasFirewall = () => spawnSync('iptables', ['-S', 'OUTPUT']).status === 0;
+
 /** In the order in which they are done. */
 export const drills: readonly Drill[] = [
   withoutItems(
@@ -155,6 +214,189 @@ export const drills: readonly Drill[] = [
     ({ redis }) => redis.pause(),
     ({ redis }) => redis.resume(),
   ),
+  withWeakRedis(
+    {
+      id: 'R22',
+      fault: 'Redis pauses for 3 s (CLIENT PAUSE)',
+      expected: 'every API goes on: 100 %; /revoke 503 meanwhile',
+    },
+    (raw) => raw.call('CLIENT', 'PAUSE', '3000', 'ALL'),
+    revocationIsRefused,
+  ),
+  withWeakRedis(
+    {
+      id: 'R22',
+      fault: 'Redis sleeps for 3 s (DEBUG SLEEP)',
+      expected: 'every API goes on: 100 %; /revoke 503 meanwhile',
+    },
+    (raw) => raw.call('DEBUG', 'SLEEP', '3'),
+    revocationIsRefused,
+  ),
+  withWeakRedis(
+    {
+      id: 'R25',
+      fault: 'Redis is full (maxmemory 1, noeviction), then not any more',
+      expected: 'every API goes on: 100 %; /revoke 503 meanwhile',
+    },
+    (raw) => raw.config('SET', 'maxmemory', '1'),
+    revocationIsRefused,
+    (raw) => raw.config('SET', 'maxmemory', '0'),
+  ),
+  withWeakRedis(
+    {
+      id: 'R26',
+      fault: 'Redis is set to evict (allkeys-lru), then not any more',
+      expected: 'what runs goes on: 100 %; auth is unready until it is mended',
+    },
+    (raw) => raw.config('SET', 'maxmemory-policy', 'allkeys-lru'),
+    async ({ members: { auth, users } }) => {
+      const measured = `auth ready: ${await isReady(auth.url)}, users, which was ready before: ${await isReady(users.url)}`;
+      return { measured, holds: !(await isReady(auth.url)) && (await isReady(users.url)) };
+    },
+    (raw) => raw.config('SET', 'maxmemory-policy', 'noeviction'),
+  ),
+  {
+    ...withoutRedis(
+      { id: 'R23', fault: 'packets for Redis are dropped (iptables DROP), then not any more' },
+      (system) => firewall('-A', system, ['DROP']),
+      (system) => firewall('-D', system, ['DROP']),
+    ),
+    canBeDone: hasFirewall,
+  },
+  {
+    ...withoutRedis(
+      {
+        id: 'R23',
+        fault: 'connections to Redis are reset (iptables REJECT with tcp-reset), then not any more',
+      },
+      (system) => firewall('-A', system, ['REJECT', '--reject-with', 'tcp-reset']),
+      (system) => firewall('-D', system, ['REJECT', '--reject-with', 'tcp-reset']),
+    ),
+    canBeDone: hasFirewall,
+  },
+  {
+    id: 'R11',
+    fault: 'the gateway starts (after SIGKILL) while auth is away, which starts 3 s later',
+    expected: 'not ready and 503, never 401; ready by itself once auth is back',
+    async run({ members: { auth, gateway } }, load) {
+      auth.signal('SIGKILL');
+      gateway.signal('SIGKILL');
+      await delay(200);
+      gateway.launch();
+      while (!(await isLive(gateway.url))) await delay(20);
+      const from = load.now();
+      await delay(3_000);
+      const wasReady = await isReady(gateway.url);
+      const meanwhile = sent(load, from).filter((outcome) => isGood(outcome) && !outcome.isRefused);
+      await auth.start();
+      const startedAt = load.now();
+      await gateway.untilReady();
+      const readyAfter = load.now() - startedAt;
+      const healedAfter = await untilHealed(load);
+      return {
+        measured: `ready without auth: ${wasReady}, ${statuses(meanwhile)}; ready ${ms(readyAfter)} after auth, 200 after ${ms(healedAfter)} more`,
+        holds: !wasReady && meanwhile.every(({ status }) => status === 503) && healedAfter < 2_000,
+      };
+    },
+  },
+  {
+    id: 'R12',
+    fault: 'auth frozen (SIGSTOP) for 70 s, so that every process fetches the keys in vain, thawed',
+    expected: 'every API goes on with the keys that it has: 100 %',
+    async run({ members: { auth } }, load) {
+      const from = load.now();
+      auth.signal('SIGSTOP');
+      await delay(70_000);
+      const meanwhile = sent(load, from).filter(isGood);
+      auth.signal('SIGCONT');
+      await auth.untilReady();
+      const available = availability(meanwhile);
+      return {
+        measured: `${percent(available)} of ${meanwhile.length} requests, p99 ${ms(p99(meanwhile))}`,
+        holds: available === 100,
+      };
+    },
+  },
+  {
+    id: 'R13 R14',
+    fault: 'the signing key is replaced, and then the old one is removed as if it had leaked',
+    expected: 'no 401 while it is replaced; what the old one signed is 401 within 70 s of its removal',
+    async run({ keys, members: { gateway } }, load) {
+      const old = await signIn(gateway.url);
+      const oldKey = keyIdOf(old.access);
+      const from = load.now();
+      await keys('rotate');
+      let current = old;
+      while (keyIdOf(current.access) === oldKey) {
+        if (load.now() - from > 120_000) throw new Error('the new key does not sign');
+        await delay(1_000);
+        current = await signIn(gateway.url);
+        // Each is used at once, and so is the first one that the new key has signed.
+        load.use(current.access);
+      }
+      const signsAfter = load.now() - from;
+      await delay(3_000);
+      const meanwhile = sent(load, from).filter(isGood);
+      const refused = meanwhile.filter(({ status }) => status !== 200);
+      await keys('remove', oldKey);
+      const removedAt = load.now();
+      while ((await statusOf(gateway.url, old.access)) !== 401 && load.now() - removedAt < 90_000)
+        await delay(100);
+      const diesAfter = load.now() - removedAt;
+      return {
+        measured: `the new key signs after ${seconds(signsAfter)}; ${meanwhile.length} requests meanwhile, ${refused.length} not answered with 200; the old token dies ${seconds(diesAfter)} after the removal`,
+        holds: refused.length === 0 && diesAfter < 70_000,
+      };
+    },
+  },
+  {
+    id: 'R16',
+    fault: 'auth killed (SIGKILL) in the middle of a refresh, started again, five times',
+    expected: 'the same refresh works again, or the user signs in again; every API goes on: 100 %',
+    async run({ members: { auth, gateway } }, load) {
+      const from = load.now();
+      const outcomes: string[] = [];
+      for (let round = 0; round < 5; round += 1) {
+        const { refresh = '' } = await signIn(gateway.url, 'offline_access');
+        const form = { grant_type: 'refresh_token', client_id: 'demo-first-party', refresh_token: refresh };
+        const first = post(`${gateway.url}/token`, form);
+        await delay(2 + 4 * round);
+        auth.signal('SIGKILL');
+        const { status } = await first;
+        await auth.start();
+        const again = await post(`${gateway.url}/token`, form);
+        const { error = 'refreshed' } = again.body as { error?: string };
+        outcomes.push(`${status} then ${error}`);
+      }
+      const meanwhile = sent(load, from, load.now() - 500);
+      const available = availability(meanwhile);
+      return {
+        measured: `${outcomes.join(', ')}; ${percent(available)} of ${meanwhile.length} requests`,
+        holds:
+          available === 100 && outcomes.every((outcome) => /then (?:refreshed|invalid_grant)$/.test(outcome)),
+      };
+    },
+  },
+  {
+    id: 'R18',
+    fault: 'the gateway told to stop (SIGTERM), one process alone, started again',
+    expected:
+      'what it has read is answered, it exits with 0; at most one request comes as its connection is closed; then nobody listens until it is back',
+    async run({ members: { gateway } }, load) {
+      await delay(2_000);
+      const from = load.now();
+      await gateway.restart();
+      const awayMs = load.now() - from;
+      await delay(1_000);
+      const meanwhile = sent(load, from - 1_000, load.now() - 500);
+      const unanswered = meanwhile.filter(({ status }) => status === undefined);
+      const lost = unanswered.filter(({ isRefused }) => !isRefused);
+      return {
+        measured: `${meanwhile.length} requests, ${lost.length} lost, ${unanswered.length - lost.length} refused by the machine in the ${seconds(awayMs)} from the signal until it was ready`,
+        holds: lost.length <= 1,
+      };
+    },
+  },
   {
     id: 'R19',
     fault: 'every service restarted in turn (SIGTERM), one process each',

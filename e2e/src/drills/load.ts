@@ -11,11 +11,15 @@ export interface Outcome {
   atMs: number;
   tookMs: number;
   status: number | undefined;
+  /** Nobody listened: it did not reach anything that could have answered. */
+  isRefused: boolean;
 }
 
 export interface Load {
   /** Milliseconds since it began. */
   now(): number;
+  /** Sends this good token from now on. */
+  use(token: string): void;
   /** Everything answered so far, in the order of sending. */
   outcomes(): Outcome[];
   /** No request starts after this, and all have ended. */
@@ -30,20 +34,29 @@ export function startLoad(gateway: string, { good, revoked }: { good: string; re
   const began = performance.now();
   const outcomes: Outcome[] = [];
   const underWay = new Set<Promise<void>>();
+  let goodNow = good;
   let isOver = false;
 
   async function ask(kind: Kind, path: string): Promise<void> {
-    const token = kind === 'good token' ? good : revoked;
+    const token = kind === 'good token' ? goodNow : revoked;
     const headers = kind === 'no token' ? {} : { authorization: `Bearer ${token}` };
     const sentAt = performance.now();
-    const outcome: Outcome = { kind, path, atMs: sentAt - began, tookMs: 0, status: undefined };
+    const outcome: Outcome = {
+      kind,
+      path,
+      atMs: sentAt - began,
+      tookMs: 0,
+      status: undefined,
+      isRefused: false,
+    };
     outcomes.push(outcome);
     try {
       const answer = await fetch(gateway + path, { headers, signal: AbortSignal.timeout(10_000) });
       await answer.arrayBuffer();
       outcome.status = answer.status;
-    } catch {
+    } catch (error) {
       // It stays without a status, which the figures tell.
+      outcome.isRefused = (error as { cause?: { code?: unknown } }).cause?.code === 'ECONNREFUSED';
     }
     outcome.tookMs = performance.now() - sentAt;
   }
@@ -61,6 +74,9 @@ export function startLoad(gateway: string, { good, revoked }: { good: string; re
 
   return {
     now: () => performance.now() - began,
+    use(token) {
+      goodNow = token;
+    },
     outcomes: () => outcomes.filter(({ tookMs }) => tookMs > 0),
     async stop() {
       isOver = true;

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { type RealServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { freePorts } from '../system.ts';
 
@@ -12,6 +13,9 @@ const readyWithinMs = 60_000;
 export interface Member {
   readonly url: string;
   signal(signal: NodeJS.Signals): void;
+  /** Starts it again without waiting for anything. */
+  launch(): void;
+  untilReady(): Promise<void>;
   /** Starts it again and waits until it is ready. */
   start(): Promise<void>;
   /** Asks it to end, waits for its exit code 0, and starts it again. */
@@ -22,6 +26,8 @@ export interface Member {
 export interface Processes extends AsyncDisposable {
   readonly redis: RealServer;
   readonly members: Record<'gateway' | 'auth' | 'users' | 'items' | 'orders', Member>;
+  /** What the command line for signing keys writes. */
+  keys(...command: string[]): Promise<string>;
 }
 
 /** Starts every process and waits until all are ready. */
@@ -49,6 +55,8 @@ export async function startProcesses(): Promise<Processes> {
       ...service,
       ALLOW_PASSWORD_GRANT: 'true',
       ENCRYPTION_KEY: secret(),
+      // Just above the minute in which every process fetches the keys again.
+      KEY_PUBLISH_SECONDS: '70',
       ORDERS_CLIENT_SECRET: ordersSecret,
       USERS_CLIENT_SECRET: usersSecret,
     },
@@ -66,6 +74,7 @@ export async function startProcesses(): Promise<Processes> {
       USERS_URL: at(ports.USERS_PORT),
       ITEMS_URL: at(ports.ITEMS_PORT),
       ORDERS_URL: at(ports.ORDERS_PORT),
+      DRAIN_DELAY_SECONDS: '1',
       ALLOWED_HOSTS: `127.0.0.1:${ports.PORT}`,
     },
   };
@@ -85,6 +94,13 @@ export async function startProcesses(): Promise<Processes> {
   return {
     redis,
     members: started as Processes['members'],
+    async keys(...command) {
+      const file = `${root}/apps/auth/src/keys-cli.ts`;
+      const { stdout } = await promisify(execFile)(process.execPath, [file, ...command], {
+        env: environments.auth,
+      });
+      return stdout;
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -100,14 +116,20 @@ async function startMember(
   const member: Member = {
     url,
     signal: (signal) => void child?.kill(signal),
-    async start() {
+    launch() {
       child = spawn(process.execPath, [`${root}/apps/${name}/src/main.ts`], {
         env: { ...env, PORT: String(port) },
         stdio: ['ignore', 'ignore', 'inherit'],
       });
+    },
+    async untilReady() {
       for (const giveUpAt = Date.now() + readyWithinMs; !(await isReady(url)); await delay(20)) {
-        if (child.exitCode !== null || Date.now() > giveUpAt) throw new Error(`${name} does not start`);
+        if (child?.exitCode !== null || Date.now() > giveUpAt) throw new Error(`${name} does not start`);
       }
+    },
+    async start() {
+      member.launch();
+      await member.untilReady();
     },
     async restart() {
       const exited = once(child as ChildProcess, 'exit');
@@ -123,9 +145,18 @@ async function startMember(
 }
 
 /** Whether the process at the address says that it is ready. */
-export async function isReady(url: string): Promise<boolean> {
+export function isReady(url: string): Promise<boolean> {
+  return isWell(`${url}/health/ready`);
+}
+
+/** Whether it answers at all. */
+export function isLive(url: string): Promise<boolean> {
+  return isWell(`${url}/health/live`);
+}
+
+async function isWell(url: string): Promise<boolean> {
   const signal = AbortSignal.timeout(2_000);
-  const answer = await fetch(`${url}/health/ready`, { signal }).catch(() => undefined);
+  const answer = await fetch(url, { signal }).catch(() => undefined);
   await answer?.body?.cancel();
   return answer?.ok === true;
 }
