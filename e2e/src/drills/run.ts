@@ -61,6 +61,6 @@ What else may break is tested where it happens: the ids are in the titles of the
 reset (R23) where iptables may be used.
 
 Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}. Run it with \`npm run drill\`; it needs postgres and
-redis-server, and takes some eight minutes.
+redis-server, and takes some seven minutes.
 `;
 }
