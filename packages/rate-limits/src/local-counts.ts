@@ -25,6 +25,19 @@ export interface LocalCounts {
 export function createLocalCounts(windowMs: number, mostKeys: number): LocalCounts {
   // In the order in which they end, since their windows are equally long.
   const counts = new Map<string, Count>();
+  // Goes on where it was: a new iterator would begin with the places of all that has been deleted.
+  let rest = counts.entries();
+  let first: [key: string, counted: Count] | undefined;
+
+  function oldest(): [key: string, counted: Count] | undefined {
+    while (first === undefined || counts.get(first[0]) !== first[1]) {
+      first = rest.next().value;
+      if (first !== undefined) continue;
+      rest = counts.entries();
+      if (counts.size === 0) return undefined;
+    }
+    return first;
+  }
 
   function find(key: string): Count | undefined {
     const found = counts.get(key);
@@ -32,19 +45,18 @@ export function createLocalCounts(windowMs: number, mostKeys: number): LocalCoun
   }
 
   function dropEnded(): void {
-    for (const [key, { endsAt }] of counts) {
-      if (endsAt > performance.now()) break;
-      counts.delete(key);
+    for (let next = oldest(); next && next[1].endsAt <= performance.now(); next = oldest()) {
+      counts.delete(next[0]);
     }
   }
 
   function begin(key: string, begun: Count): boolean {
     counts.delete(key);
     dropEnded();
-    const [oldest] = counts.size >= mostKeys ? counts.keys() : [];
-    if (oldest !== undefined) counts.delete(oldest);
+    const gone = counts.size >= mostKeys ? oldest() : undefined;
+    if (gone) counts.delete(gone[0]);
     counts.set(key, begun);
-    return oldest !== undefined;
+    return gone !== undefined;
   }
 
   return {
