@@ -39,6 +39,24 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     assert.deepEqual(faults, []);
   }
 
+  /** Lets the page know of one service more than there is: the document tells of it, and it answers. */
+  async function addGiftCards(page: Page): Promise<void> {
+    const document = (await documentsByOrigin()).get(new URL(gateway).origin);
+    const security = [{ oauth2: ['gift-cards:read'] }];
+    const get = { operationId: 'getGiftCards', tags: ['gift-cards'], security, responses: {} };
+    await page.route('**/openapi.json', async (route) => {
+      const tags = [{ name: 'gift-cards', description: 'Gift cards of the caller' }];
+      const paths = { ...document?.paths, '/gift-cards': { get } };
+      await route.fulfill({ json: { ...document, tags, paths } });
+    });
+    await page.route('**/gift-cards', async (route) => {
+      const headers = {
+        'Server-Timing': 'gateway.token;desc="ok";dur=1.00, gift-cards.scope;desc="ok";dur=1.00',
+      };
+      await route.fulfill({ json: { items: [] }, headers });
+    });
+  }
+
   test('the origin leads to it, and its first load is under 150 kB and of this origin alone', async () => {
     await withPage(async (page, context) => {
       const sizes: Promise<number>[] = [];
@@ -178,21 +196,29 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
-  test('the map draws whatever service the document names, and the way of a call to it', async () => {
-    const document = (await documentsByOrigin()).get(new URL(gateway).origin);
-    const operation = { operationId: 'getGiftCards', tags: ['gift-cards'], security: [], responses: {} };
+  test('what a service asks for can be chosen at the sign-in, and what it says to the token is shown', async () => {
     await withPage(async (page) => {
-      await page.route('**/openapi.json', async (route) => {
-        const tags = [{ name: 'gift-cards', description: 'Gift cards of the caller' }];
-        const paths = { ...document?.paths, '/gift-cards': { get: operation } };
-        await route.fulfill({ json: { ...document, tags, paths } });
-      });
-      await page.route('**/gift-cards', async (route) => {
-        const headers = {
-          'Server-Timing': 'gateway.token;desc="ok";dur=1.00, gift-cards.scope;desc="ok";dur=1.00',
-        };
-        await route.fulfill({ json: { items: [] }, headers });
-      });
+      await addGiftCards(page);
+      await openExplorer(page, gateway, 'token');
+      await page.getByRole('button', { name: '+ Sign in' }).click();
+      const scopes = page.locator('#sign-in-form label');
+      await scopes.getByText('gift-cards:read').waitFor();
+      const metadata = await fetch(`${gateway}/.well-known/openid-configuration`);
+      const { scopes_supported } = (await metadata.json()) as { scopes_supported: string[] };
+      const known = scopes_supported.filter((scope) => scope.includes(':'));
+      assert.deepEqual((await scopes.allInnerTexts()).sort(), [...known, 'gift-cards:read'].sort());
+      // This one the authorization server does not know.
+      await scopes.getByText('gift-cards:read').uncheck();
+      await page.getByRole('button', { name: 'Cancel' }).click();
+      await signInAs(page, alice);
+      await page.getByRole('button', { name: 'Ask all of them' }).click();
+      await page.getByRole('row', { name: 'GET /gift-cards ✓ 200 every check passed' }).waitFor();
+    });
+  });
+
+  test('the map draws whatever service the document names, and the way of a call to it', async () => {
+    await withPage(async (page) => {
+      await addGiftCards(page);
       await openExplorer(page, gateway, 'call');
       const service = page.locator('.map .place', { hasText: 'gift-cards' });
       assert.match((await service.textContent()) ?? '', /^\s*gift-cards\s*gift cards\s*$/);

@@ -13,17 +13,6 @@ export interface Identity {
   ended?: string;
 }
 
-/** Every scope of the API, with what the explorer asks for unless told otherwise. */
-export const scopes: Record<string, boolean> = {
-  'profile:read': true,
-  'profile:write': false,
-  'items:read': true,
-  'items:write': false,
-  'orders:read': true,
-  'orders:write': true,
-  'users:admin': false,
-};
-
 const identities: Identity[] = [];
 let chosen: Identity | undefined;
 let keys = 0;

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { changed } from './changes.ts';
-import { add, choose, current, everybody, type Identity, remove, scopes } from './identities.ts';
+import { add, choose, current, everybody, type Identity, remove } from './identities.ts';
+import { type Api, api } from './openapi.ts';
 
 let isOpen = false;
 let isBusy = false;
@@ -16,6 +17,7 @@ export function openSignIn(): void {
 /** Who calls: everybody who is signed in, nobody, and the way to sign in. */
 export function identityBar(): TemplateResult {
   const nobody = current() === undefined;
+  const known = api();
   return html`
     <section class="identities" aria-labelledby="identities-title">
       <h2 id="identities-title">Calling as</h2>
@@ -30,7 +32,7 @@ export function identityBar(): TemplateResult {
           </button>
         </li>
       </ul>
-      ${isOpen ? signInForm() : nothing}
+      ${isOpen ? signInForm(known) : nothing}
       <p class="fault" role="alert">${fault}</p>
     </section>
   `;
@@ -47,27 +49,31 @@ function identityItem(identity: Identity): TemplateResult {
   </li>`;
 }
 
-function signInForm(): TemplateResult {
-  const choices = Object.entries(scopes).map(
-    ([scope, isAsked]) =>
-      html`<label><input type="checkbox" name="scope" value=${scope} ?checked=${isAsked} />${scope}</label>`,
+function signInForm({ scopes, fault }: Api): TemplateResult {
+  const choices = scopes.map(
+    (scope) =>
+      html`<label><input type="checkbox" name="scope" value=${scope} ?checked=${isProposed(scope)} />${scope}</label>`,
   );
+  const isLoading = scopes.length === 0 && fault === undefined;
   return html`
     <form id="sign-in-form" @submit=${submit}>
       <fieldset>
         <legend>What the explorer may do</legend>
-        ${choices}
+        ${choices} ${fault}
       </fieldset>
       <p>
         A window of the authorization server opens: sign in as
         <code>alice</code>, <code>bob</code> or <code>johndoe</code>, or as <code>admin</code> with
         <code>users:admin</code>. The passwords are <code>alice-demo-pass</code> and so on; that of johndoe is <code>secret</code>.
       </p>
-      <button class="primary" ?disabled=${isBusy}>${isBusy ? 'Waiting for the window…' : 'Sign in'}</button>
+      <button class="primary" ?disabled=${isBusy || isLoading}>${isBusy ? 'Waiting for the window…' : 'Sign in'}</button>
       <button type="button" class="quiet" @click=${toggle}>Cancel</button>
     </form>
   `;
 }
+
+// What reads, and one that writes: the others are there to be missing.
+const isProposed = (scope: string) => scope.endsWith(':read') || scope === 'orders:write';
 
 function toggle(): void {
   isOpen = !isOpen;

@@ -9,7 +9,7 @@ export interface Operation {
   method: string;
   path: string;
   summary: string;
-  scope: string | undefined;
+  scopes: string[];
   example: Call;
 }
 
@@ -43,6 +43,8 @@ interface ApiDocument {
 /** What is known of the system. */
 export interface Api {
   operations: readonly Operation[];
+  /** Every scope that an operation asks for. */
+  scopes: readonly string[];
   /** What stands behind the gateway besides the authorization server, with how it describes itself. */
   services: ReadonlyMap<string, string>;
   fault?: string;
@@ -55,7 +57,7 @@ let known: Api | undefined;
 /** What the OpenAPI document of the gateway tells; nothing until it is here, and then the page is drawn again. */
 export function api(): Api {
   if (known === undefined) {
-    known = { operations: [], services: new Map() };
+    known = { operations: [], scopes: [], services: new Map() };
     void load();
   }
   return known;
@@ -80,12 +82,17 @@ function read(document: ApiDocument): Api {
       method: method.toUpperCase(),
       path,
       summary: operation.summary ?? '',
-      scope: operation.security?.flatMap(({ oauth2 = [] }) => oauth2).join(' '),
+      scopes: (operation.security ?? []).flatMap(({ oauth2 = [] }) => oauth2),
       example: exampleOf(method.toUpperCase(), path, operation, document),
     })),
   );
   const services = (document.tags ?? []).filter(({ name }) => name !== tagOfAuth);
-  return { operations, services: new Map(services.map(({ name, description = '' }) => [name, description])) };
+  const scopes = [...new Set(operations.flatMap((operation) => operation.scopes))].sort();
+  return {
+    operations,
+    scopes,
+    services: new Map(services.map(({ name, description = '' }) => [name, description])),
+  };
 }
 
 function exampleOf(method: string, path: string, operation: OperationObject, document: ApiDocument): Call {

@@ -56,8 +56,8 @@ export function callView(): TemplateResult {
 
 function form(): TemplateResult {
   const options = api().operations.map(
-    ({ id, method, path, summary, scope }) =>
-      html`<option value=${id} ?selected=${id === draft.operationId}>${method} ${path} · ${summary}${scope ? ` (${scope})` : ''}</option>`,
+    ({ id, method, path, summary, scopes }) =>
+      html`<option value=${id} ?selected=${id === draft.operationId}>${method} ${path} · ${summary}${scopes.length > 0 ? ` (${scopes.join(' ')})` : ''}</option>`,
   );
   const headers = Object.entries(draft.headers).map(([name, value]) => `${name}: ${value}`);
   return html`

@@ -9,7 +9,7 @@ export function overview(): TemplateResult {
   return html`
     <h1>See every decision</h1>
     <p class="lead">
-      An API gateway, an authorization server and three services that trust tokens and never the network. Sign in, call them,
+      An API gateway, an authorization server and services that trust tokens and never the network. Sign in, call them,
       look into the token, break the rules in the lab, and see at each hop what was checked, and why it said no.
     </p>
     ${map(exchange)} ${exchange ? checksTable(exchange) : ''}

@@ -1,14 +1,14 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { changed } from '../changes.ts';
 import { type Claims, decodeClaims, decodeHeader, meaningOf, wordsOf } from '../claims.ts';
-import { type Exchange, send } from '../exchange.ts';
+import { type Call, type Exchange, send } from '../exchange.ts';
 import { current, type Identity, renewNow } from '../identities.ts';
 import { openSignIn } from '../identity-bar.ts';
+import { api } from '../openapi.ts';
 import { refusalIn } from '../server-timing.ts';
 import { authorizationServer } from '../sign-in.ts';
 
 const audience = 'urn:gatehouse:api';
-const probes = ['/users/me', '/items', '/orders'];
 let verdict: { token: string; words: string; isGood: boolean | undefined } | undefined;
 let asked: { token: string; answers: Exchange[] } | undefined;
 
@@ -97,10 +97,19 @@ function answersTable(answers: readonly Exchange[]): TemplateResult {
   `;
 }
 
+/** A call of each service that only reads: the first one that its document has. */
+function probes(): Call[] {
+  const { operations, services } = api();
+  const reading = operations.filter(({ method }) => method === 'GET');
+  return [...services.keys()].flatMap(
+    (service) => reading.find((operation) => operation.service === service)?.example ?? [],
+  );
+}
+
 async function ask(identity: Identity): Promise<void> {
   const token = identity.tokens.accessToken;
   const answers: Exchange[] = [];
-  for (const path of probes) answers.push(await send({ method: 'GET', path, headers: {} }, identity));
+  for (const probe of probes()) answers.push(await send(probe, identity));
   asked = { token, answers };
   changed();
 }
