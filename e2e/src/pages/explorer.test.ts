@@ -39,7 +39,17 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     assert.deepEqual(faults, []);
   }
 
-  /** Lets the page know of one service more than there is: the document tells of it, and it answers. */
+  /** Lets one service more answer than there is. */
+  async function answerGiftCards(page: Page): Promise<void> {
+    await page.route('**/gift-cards', async (route) => {
+      const headers = {
+        'Server-Timing': 'gateway.token;desc="ok";dur=1.00, gift-cards.scope;desc="ok";dur=1.00',
+      };
+      await route.fulfill({ json: { items: [] }, headers });
+    });
+  }
+
+  /** Lets one service more answer than there is, and the document tell of it. */
   async function addGiftCards(page: Page): Promise<void> {
     const document = (await documentsByOrigin()).get(new URL(gateway).origin);
     const security = [{ oauth2: ['gift-cards:read'] }];
@@ -49,12 +59,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       const paths = { ...document?.paths, '/gift-cards': { get } };
       await route.fulfill({ json: { ...document, tags, paths } });
     });
-    await page.route('**/gift-cards', async (route) => {
-      const headers = {
-        'Server-Timing': 'gateway.token;desc="ok";dur=1.00, gift-cards.scope;desc="ok";dur=1.00',
-      };
-      await route.fulfill({ json: { items: [] }, headers });
-    });
+    await answerGiftCards(page);
   }
 
   test('the origin leads to it, and its first load is under 150 kB and of this origin alone', async () => {
@@ -230,6 +235,24 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       const drawn = page.getByRole('img', { name: /by you, gateway, gift-cards\.$/ });
       assert.equal(await drawn.locator('.place.passed').count(), 3);
       assert.equal(await drawn.locator('.way.passed').count(), 2);
+    });
+  });
+
+  test('the map draws where a call has been, as its answer tells: also to a service that the document lacks', async () => {
+    await withPage(async (page) => {
+      await answerGiftCards(page);
+      await openExplorer(page, gateway, 'call');
+      const wayOf = async (path: string) => {
+        await page.getByLabel('Path').fill(path);
+        await page.getByRole('button', { name: 'Send as nobody' }).click();
+        await page.locator('.map figcaption', { hasText: `GET ${path}: ` }).waitFor();
+        const walked = await page.locator('.map .place.walked').allTextContents();
+        return walked.map((text) => text.trim().split(/\s/, 1)[0]);
+      };
+      assert.deepEqual(await wayOf('/gift-cards'), ['you', 'gateway', 'gift-cards']);
+      assert.deepEqual(await wayOf('/.well-known/openid-configuration'), ['you', 'gateway', 'auth']);
+      assert.deepEqual(await wayOf('/gift-tokens'), ['you', 'gateway']);
+      assert.deepEqual(await wayOf('/orders'), ['you', 'gateway']);
     });
   });
 

@@ -3,6 +3,8 @@ import type { Exchange } from './exchange.ts';
 import { type Api, api } from './openapi.ts';
 import { type Check, refusalIn } from './server-timing.ts';
 
+type Services = Api['services'];
+
 interface Place {
   x: number;
   y: number;
@@ -13,7 +15,7 @@ const firstRow = 45;
 const rowHeight = 70;
 
 /** Where everything stands: the services below auth, as many as there are, and what they share beside them. */
-function placesOf({ services }: Api): Map<string, Place> {
+function placesOf(services: Services): Map<string, Place> {
   const middle = firstRow + (rowHeight * rowsOf(services)) / 2;
   const below = [...services].map(([name, description], index): [string, Place] => [
     name,
@@ -30,11 +32,11 @@ function placesOf({ services }: Api): Map<string, Place> {
 }
 
 // Before the services are known there is room for the three that there are at first.
-const rowsOf = (services: Api['services']) => Math.max(3, services.size);
+const rowsOf = (services: Services) => Math.max(3, services.size);
 
 const beginningOf = (description: string) => description.split(/[,:;.]| of /, 1)[0]?.toLowerCase() ?? '';
 
-function waysOf({ services }: Api): [from: string, to: string][] {
+function waysOf(services: Services): [from: string, to: string][] {
   const behind = ['auth', ...services.keys()];
   return [
     ['you', 'gateway'],
@@ -46,9 +48,9 @@ function waysOf({ services }: Api): [from: string, to: string][] {
 
 /** The system, with the way that the newest request has taken and where it ended. */
 export function map(exchange: Exchange | undefined): TemplateResult {
-  const known = api();
-  const places = placesOf(known);
-  const walk = exchange ? walkOf(exchange, known) : [];
+  const walk = exchange ? walkOf(exchange) : [];
+  const services = servicesOn(walk);
+  const places = placesOf(services);
   const end = walk.at(-1);
   const refused = exchange !== undefined && exchange.status >= 400;
   const classOf = (kind: string, index: number, name: string) =>
@@ -68,8 +70,8 @@ export function map(exchange: Exchange | undefined): TemplateResult {
   };
   return html`
     <figure class="map">
-      <svg viewBox="0 0 700 ${2 * firstRow + rowHeight * rowsOf(known.services)}" role="img" aria-label=${descriptionOf(exchange, walk, known)}>
-        ${waysOf(known).map(line)} ${[...places].map(box)}
+      <svg viewBox="0 0 700 ${2 * firstRow + rowHeight * rowsOf(services)}" role="img" aria-label=${descriptionOf(exchange, walk, services)}>
+        ${waysOf(services).map(line)} ${[...places].map(box)}
       </svg>
       <figcaption>${exchange ? captionOf(exchange) : 'Every process reads the denylist in Redis as a stream.'}</figcaption>
     </figure>
@@ -82,7 +84,7 @@ const fitting = (text: string, characters: number) => (text.length > characters 
 /** Each check of a request with its verdict and its time, hop by hop. */
 export function checksTable({ checks, status }: Exchange): TemplateResult {
   if (checks.length === 0)
-    return html`<p class="note">This answer tells of no check: the authorization server never does, and nobody does with EXPLAIN=false.</p>`;
+    return html`<p class="note">This answer tells of no check: with EXPLAIN=false none does.</p>`;
   const refusal = refusalIn(checks, status);
   return html`
     <table class="checks">
@@ -102,24 +104,27 @@ function checkRow({ hop, name, verdict, tookMs }: Check, isRefusal: boolean): Te
   </tr>`;
 }
 
-/** Where a request has been, as its answer tells; the gateway's table tells where auth's paths lead. */
-function walkOf({ checks, path }: Exchange, { operations, services }: Api): string[] {
-  const hops = new Set(checks.map(({ hop }) => hop));
-  const answered = [...services.keys()].filter((name) => hops.has(name));
-  if (answered.length > 0) return ['you', 'gateway', ...answered];
-  const [, first = ''] = path.split(/[/?#]/);
-  const isApi = operations.some(
-    (operation) => services.has(operation.service) && operation.path.split('/')[1] === first,
-  );
-  const isOfGateway = ['docs', 'openapi.json', 'explorer', 'health'].includes(first);
-  return isApi || isOfGateway ? ['you', 'gateway'] : ['you', 'gateway', 'auth'];
+/** Where a request has been, as its answer tells: each service tells of its checks, the authorization server of none. */
+function walkOf({ checks }: Exchange): string[] {
+  const service = checks.find(({ hop }) => hop !== 'gateway')?.hop;
+  // What is not a status is why nobody behind the gateway has answered.
+  const isForwarded = checks.some(({ name, verdict }) => name === 'upstream' && /^\d+$/.test(verdict));
+  const behind = service ?? (isForwarded ? 'auth' : undefined);
+  return ['you', 'gateway', ...(behind === undefined ? [] : [behind])];
+}
+
+/** The services of the document, and one on the way that it lacks: it was away when the gateway read of it. */
+function servicesOn(walk: readonly string[]): Services {
+  const { services } = api();
+  const [, , behind = 'auth'] = walk;
+  return behind === 'auth' || services.has(behind) ? services : new Map([...services, [behind, '']]);
 }
 
 function captionOf({ method, path, status, tookMs }: Exchange): string {
   return `${method} ${path}: ${status} after ${tookMs.toFixed(0)} ms`;
 }
 
-function descriptionOf(exchange: Exchange | undefined, walk: readonly string[], { services }: Api): string {
+function descriptionOf(exchange: Exchange | undefined, walk: readonly string[], services: Services): string {
   const behind = ['auth', ...services.keys()].join(', ');
   const all = `Map: this page, the gateway, behind it ${behind}, and behind them Redis and PostgreSQL.`;
   return exchange ? `${all} The request went by ${walk.join(', ')}.` : all;
