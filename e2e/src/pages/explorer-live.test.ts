@@ -31,6 +31,10 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     await page.getByText('key-rotation').first().waitFor();
     assert.deepEqual(await violations(page), []);
 
+    await page.setViewportSize({ width: 360, height: 900 });
+    const width = await page.evaluate<number>('document.documentElement.scrollWidth');
+    assert.ok(width <= 360, `${width} px wide`);
+
     const entries = page.locator('.audit tbody tr', { hasText: 'token-issue' });
     const before = await entries.first().innerText();
     await tokenOf('bob', 'profile:read');
@@ -46,7 +50,11 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     const denylist = page.locator('section', { has: page.getByRole('heading', { name: 'Denylist' }) });
     await denylist.getByText('a grant').first().waitFor();
     await page.goto(`${gateway}/explorer/#call`);
+    await page.getByLabel('Route').selectOption('getAdminEvents');
+    await page.getByRole('button', { name: 'Send as admin' }).click();
+    await page.locator('pre.body', { hasText: 'event: ' }).waitFor();
     await page.getByRole('button', { name: 'alice', exact: true }).click();
+    await page.getByLabel('Route').selectOption('getUsersMe');
     await page.getByRole('button', { name: 'Send as alice' }).click();
     await page.getByRole('heading', { name: /^401 after/ }).waitFor();
     await context.close();

@@ -41,7 +41,7 @@ export async function send(call: Call, as?: Identity): Promise<Exchange> {
     redirect: 'manual',
     signal: AbortSignal.timeout(10_000),
   });
-  const text = await response.text();
+  const text = await textOf(response);
   newest = {
     ...call,
     headers,
@@ -53,6 +53,16 @@ export async function send(call: Call, as?: Identity): Promise<Exchange> {
   };
   changed();
   return newest;
+}
+
+/** The body; of a stream of events, which does not end, what comes first. */
+async function textOf(response: Response): Promise<string> {
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+  if (!isStream || !response.body) return response.text();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const { value = '' } = await reader.read();
+  await reader.cancel();
+  return value;
 }
 
 /** The answer as JSON; undefined when it is none. */

@@ -30,7 +30,7 @@ interface OperationObject {
   tags?: string[];
   summary?: string;
   security?: { oauth2?: string[] }[];
-  parameters?: { name: string; in: string; required?: boolean; schema?: Schema }[];
+  parameters?: { name: string; in: string; required?: boolean; example?: unknown; schema?: Schema }[];
   requestBody?: { content: Record<string, { schema?: Schema; example?: unknown }> };
 }
 
@@ -96,16 +96,20 @@ function read(document: ApiDocument): Api {
 }
 
 function exampleOf(method: string, path: string, operation: OperationObject, document: ApiDocument): Call {
-  const needed = (operation.parameters ?? []).filter((parameter) => parameter.required);
-  const headers = needed
-    .filter((parameter) => parameter.in === 'header')
-    .map(({ name, schema = {} }): [string, string] => [name, String(sampleOf(schema, document))]);
+  const valuesIn = (place: string) =>
+    (operation.parameters ?? [])
+      .filter((parameter) => parameter.required && parameter.in === place)
+      .map(({ name, example, schema = {} }): [string, string] => [
+        name,
+        String(example ?? sampleOf(schema, document)),
+      ]);
+  const headers = valuesIn('header');
   const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (type !== undefined) headers.push(['Content-Type', type]);
   const body = content && (content.example ?? sampleOf(content.schema ?? {}, document));
   return {
     method,
-    path: path.replaceAll('{id}', '00000000-0000-4000-8000-000000000000'),
+    path: valuesIn('path').reduce((filled, [name, value]) => filled.replace(`{${name}}`, value), path),
     headers: Object.fromEntries(headers),
     body: body === undefined ? undefined : JSON.stringify(body, null, 2),
   };

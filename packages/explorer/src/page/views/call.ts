@@ -5,21 +5,18 @@ import { current } from '../identities.ts';
 import { checksTable, map } from '../map.ts';
 import { api } from '../openapi.ts';
 
-const draft: Call & { operationId: string } = {
-  operationId: '',
-  method: 'GET',
-  path: '/users/me',
-  headers: {},
-  body: undefined,
-};
+/** What stands in the form. */
+let draft = { operationId: '', method: 'GET', path: '/users/me', headers: '', body: '' };
 let fault = '';
 
 /** Sends a call as whoever is chosen, and shows it in this view. */
 export async function callNow(call: Call): Promise<void> {
-  Object.assign(draft, { body: undefined }, call, {
-    operationId:
-      api().operations.find(({ method, path }) => method === call.method && path === call.path)?.id ?? '',
-  });
+  const operation = api().operations.find(({ method, path }) => method === call.method && path === call.path);
+  draft = draftOf(call, operation?.id);
+  await sendNow(call);
+}
+
+async function sendNow(call: Call): Promise<void> {
   fault = '';
   try {
     await send(call, current());
@@ -59,11 +56,10 @@ function form(): TemplateResult {
     ({ id, method, path, summary, scopes }) =>
       html`<option value=${id} ?selected=${id === draft.operationId}>${method} ${path} · ${summary}${scopes.length > 0 ? ` (${scopes.join(' ')})` : ''}</option>`,
   );
-  const headers = Object.entries(draft.headers).map(([name, value]) => `${name}: ${value}`);
   return html`
-    <form class="call" @submit=${submit}>
+    <form class="call" @input=${edit} @submit=${submit}>
       <label for="operation">Route</label>
-      <select id="operation" @change=${choose}>
+      <select id="operation" @input=${choose}>
         <option value="">One of your own</option>
         ${options}
       </select>
@@ -76,40 +72,42 @@ function form(): TemplateResult {
         <input id="path" name="path" .value=${draft.path} required pattern="/.*" spellcheck="false" autocomplete="off" />
       </div>
       <label for="headers">Headers, one a line</label>
-      <textarea id="headers" name="headers" rows="2" spellcheck="false" .value=${headers.join('\n')}></textarea>
+      <textarea id="headers" name="headers" rows="2" spellcheck="false" .value=${draft.headers}></textarea>
       <label for="body">Body</label>
-      <textarea id="body" name="body" rows=${draft.body ? 8 : 2} spellcheck="false" .value=${draft.body ?? ''}></textarea>
+      <textarea id="body" name="body" rows=${draft.body ? 8 : 2} spellcheck="false" .value=${draft.body}></textarea>
       <button class="primary">Send as ${current()?.name ?? 'nobody'}</button>
     </form>
   `;
 }
 
+function draftOf({ method, path, headers, body = '' }: Call, operationId = ''): typeof draft {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return { operationId, method, path, headers: lines.join('\n'), body };
+}
+
 function choose(event: Event): void {
-  const operation = api().operations.find(
-    ({ id }) => id === (event.currentTarget as HTMLSelectElement).value,
-  );
-  draft.operationId = operation?.id ?? '';
-  if (operation) Object.assign(draft, operation.example);
+  event.stopPropagation();
+  const { value } = event.currentTarget as HTMLSelectElement;
+  const operation = api().operations.find(({ id }) => id === value);
+  draft = operation ? draftOf(operation.example, value) : { ...draft, operationId: '' };
+  changed();
+}
+
+function edit({ currentTarget }: Event): void {
+  const fields = new FormData(currentTarget as HTMLFormElement);
+  draft = { ...draft, ...Object.fromEntries([...fields].map(([name, value]) => [name, String(value)])) };
   changed();
 }
 
 async function submit(event: SubmitEvent): Promise<void> {
   event.preventDefault();
-  const fields = new FormData(event.currentTarget as HTMLFormElement);
-  const text = (name: string) => String(fields.get(name) ?? '');
-  const lines = text('headers')
-    .split('\n')
-    .filter((line) => line.includes(':'));
-  const headers = lines.map((line): [string, string] => [
+  const { method, path, headers, body } = draft;
+  const lines = headers.split('\n').filter((line) => line.includes(':'));
+  const pairs = lines.map((line): [string, string] => [
     line.slice(0, line.indexOf(':')).trim(),
     line.slice(line.indexOf(':') + 1).trim(),
   ]);
-  await callNow({
-    method: text('method'),
-    path: text('path'),
-    headers: Object.fromEntries(headers),
-    body: text('body') === '' ? undefined : text('body'),
-  });
+  await sendNow({ method, path, headers: Object.fromEntries(pairs), body: body === '' ? undefined : body });
 }
 
 function pretty(text: string): string | typeof nothing {
