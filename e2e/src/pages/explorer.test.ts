@@ -178,6 +178,22 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('a token counts down, and a minute before its end another one has taken its place, unasked', async () => {
+    await withPage(async (page) => {
+      await page.clock.install();
+      await openExplorer(page, gateway, 'token');
+      await signInAs(page, alice);
+      const [shown, left] = [page.locator('pre.token'), page.locator('.left')];
+      const before = await shown.innerText();
+      await page.clock.fastForward(180_000);
+      await left.filter({ hasText: /^(2:0|1:)/ }).waitFor();
+      assert.equal(await shown.innerText(), before);
+      await page.clock.fastForward(60_000);
+      await shown.filter({ hasNotText: before }).waitFor();
+      await left.filter({ hasText: /^(5:0|4:)/ }).waitFor();
+    });
+  });
+
   test('every operation of the document can be chosen, and a call is drawn with each check and its time', async () => {
     const document = (await documentsByOrigin()).get(new URL(gateway).origin);
     const ids = Object.values(document?.paths ?? {}).flatMap((methods) =>
