@@ -194,6 +194,28 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('where there is no answer each view says so, and goes on when there is one again', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await openExplorer(page, gateway, 'token');
+    await signInAs(page, alice);
+    await page.getByText('Verified here, against the published keys.').waitFor();
+    const ask = page.getByRole('button', { name: 'Ask all of them' });
+    const fault = page.getByRole('alert').filter({ hasText: /Failed to fetch/ });
+    await context.setOffline(true);
+    await ask.click();
+    await fault.waitFor();
+    await page.goto(`${gateway}/explorer/#call`);
+    await page.getByRole('button', { name: 'Send as alice' }).click();
+    await page.getByText('No answer: Failed to fetch').waitFor();
+    await page.goto(`${gateway}/explorer/#token`);
+    await context.setOffline(false);
+    await ask.click();
+    await page.getByRole('row', { name: 'GET /orders ✓ 200' }).waitFor();
+    assert.equal(await fault.count(), 0);
+    await context.close();
+  });
+
   test('every operation of the document can be chosen, and a call is drawn with each check and its time', async () => {
     const document = (await documentsByOrigin()).get(new URL(gateway).origin);
     const ids = Object.values(document?.paths ?? {}).flatMap((methods) =>

@@ -1,7 +1,20 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { changed } from './changes.ts';
 import { identityBar } from './identity-bar.ts';
 import { tour } from './tour.ts';
 import { currentView, views } from './views.ts';
+
+let fault = '';
+
+// What no view has expected: that there is no answer, most of all. It stands there until something else is tried.
+window.addEventListener('unhandledrejection', ({ reason }) => {
+  fault = `That did not work: ${reason instanceof Error ? reason.message : reason}`;
+  changed();
+});
+window.addEventListener('click', () => {
+  fault = '';
+  changed();
+});
 
 /** The whole page. */
 export function page(): TemplateResult {
@@ -18,6 +31,7 @@ export function page(): TemplateResult {
       <p class="elsewhere"><a href="/docs">API documentation</a></p>
     </header>
     ${identityBar()} ${tour()}
+    <p class="fault" role="alert">${fault}</p>
     <main id="view" tabindex="-1">${views[current]?.view()}</main>
   `;
 }

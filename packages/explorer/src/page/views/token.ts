@@ -117,9 +117,9 @@ async function ask(identity: Identity): Promise<void> {
 /** Verifies the signature as every process here does it, against the keys that are published now. */
 async function verify(token: string): Promise<void> {
   verdict = { token, isGood: undefined, words: 'Being verified…' };
-  const { createRemoteJWKSet, jwtVerify } = await import('jose');
-  const { jwks_uri, issuer } = await authorizationServer();
   try {
+    const { createRemoteJWKSet, jwtVerify } = await import('jose');
+    const { jwks_uri, issuer } = await authorizationServer();
     const keys = createRemoteJWKSet(new URL(String(jwks_uri)));
     await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt', algorithms: ['ES256'] });
     verdict = { token, isGood: true, words: 'Verified here, against the published keys.' };
