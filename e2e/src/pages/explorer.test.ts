@@ -367,6 +367,32 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('the focus goes on with the tour and the sign-in, and is never lost', async () => {
+    await withPage(async (page) => {
+      await page.goto(`${gateway}/explorer/`);
+      const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
+      const tour = page.locator('.tour');
+      await tour.getByRole('button', { name: 'Sign in' }).press('Enter');
+      assert.equal(await page.evaluate('document.activeElement.name'), 'scope');
+      await page.getByRole('button', { name: 'Cancel' }).press('Enter');
+      assert.equal(await focused(), '+ Sign in');
+      await page.keyboard.press('Enter');
+      const [tab] = await Promise.all([
+        page.waitForEvent('popup'),
+        page.locator('#sign-in-form .primary').press('Enter'),
+      ]);
+      await answerSignIn(tab, alice);
+      await page.getByRole('button', { name: 'alice', exact: true }).waitFor();
+      assert.equal(await focused(), 'alice');
+      await tour.getByRole('button', { name: 'Next' }).press('Enter');
+      assert.equal(await focused(), '2 of 5: Call an API');
+      await page.keyboard.press('Tab');
+      assert.equal(await focused(), 'Call GET /orders');
+      await tour.getByRole('button', { name: 'Skip the tour' }).press('Enter');
+      assert.equal(await page.evaluate('document.activeElement.id'), 'view');
+    });
+  });
+
   for (const colorScheme of ['light', 'dark'] as const) {
     test(`axe-core finds nothing in any view, ${colorScheme}, and none is wider than a phone`, async () => {
       await withPage(

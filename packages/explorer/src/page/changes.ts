@@ -16,3 +16,9 @@ export function changed(): void {
     draw();
   });
 }
+
+/** Gives the focus to what is there once the page is drawn. */
+export function focusOn(selector: string): void {
+  changed();
+  queueMicrotask(() => document.querySelector<HTMLElement>(selector)?.focus());
+}

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { changed } from './changes.ts';
+import { changed, focusOn } from './changes.ts';
 import { add, choose, current, everybody, type Identity, remove } from './identities.ts';
 import { type Api, api } from './openapi.ts';
 
@@ -10,8 +10,7 @@ let fault = '';
 /** Opens the form of the sign-in, for whoever comes from elsewhere on the page. */
 export function openSignIn(): void {
   isOpen = true;
-  changed();
-  queueMicrotask(() => document.querySelector<HTMLElement>('#sign-in-form input')?.focus());
+  focusOn('#sign-in-form input');
 }
 
 /** Who calls: everybody who is signed in, nobody, and the way to sign in. */
@@ -67,7 +66,7 @@ function signInForm({ scopes, fault }: Api): TemplateResult {
         <code>users:admin</code>. The passwords are <code>alice-demo-pass</code> and so on; that of johndoe is <code>secret</code>.
       </p>
       <button class="primary" ?disabled=${isBusy || isLoading}>${isBusy ? 'Waiting for the window…' : 'Sign in'}</button>
-      <button type="button" class="quiet" @click=${toggle}>Cancel</button>
+      <button type="button" class="quiet" @click=${cancel}>Cancel</button>
     </form>
   `;
 }
@@ -81,6 +80,11 @@ function toggle(): void {
   changed();
 }
 
+function cancel(): void {
+  toggle();
+  focusOn('#sign-in');
+}
+
 async function submit(event: SubmitEvent): Promise<void> {
   event.preventDefault();
   const asked = new FormData(event.currentTarget as HTMLFormElement).getAll('scope').map(String);
@@ -91,6 +95,9 @@ async function submit(event: SubmitEvent): Promise<void> {
   });
   isBusy = false;
   changed();
+  // What had it is gone; unless whoever waited has gone elsewhere meanwhile.
+  if (document.activeElement === document.body)
+    focusOn(isOpen ? '#sign-in-form .primary' : '.identities [aria-pressed="true"]');
 }
 
 async function attempt(work: () => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { changed } from './changes.ts';
+import { changed, focusOn } from './changes.ts';
 import { newestExchange } from './exchange.ts';
 import { current, everybody, type Identity } from './identities.ts';
 import { openSignIn } from './identity-bar.ts';
@@ -77,7 +77,7 @@ const steps: Step[] = [
 /** Begins the tour anew. */
 export function startTour(): void {
   [step, revoked, hasRead] = [0, undefined, false];
-  changed();
+  focusOn('#tour-title');
 }
 
 /** Five steps for whoever is here for the first time; nothing once they are done or skipped. */
@@ -88,7 +88,7 @@ export function tour(): TemplateResult | typeof nothing {
   const isLast = step === steps.length - 1;
   return html`
     <aside class="tour" aria-labelledby="tour-title">
-      <h2 id="tour-title">${step + 1} of ${steps.length}: ${here.title}</h2>
+      <h2 id="tour-title" tabindex="-1">${step + 1} of ${steps.length}: ${here.title}</h2>
       <p>${here.text}</p>
       <p role="status">${isDone ? '✓ Done.' : nothing}</p>
       <div class="actions">
@@ -108,11 +108,11 @@ function next(): void {
     return;
   }
   step += 1;
-  changed();
+  focusOn('#tour-title');
 }
 
 function finish(): void {
   step = -1;
   localStorage.setItem(remembered, 'seen');
-  changed();
+  focusOn('#view');
 }

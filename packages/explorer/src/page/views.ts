@@ -1,5 +1,5 @@
 import type { TemplateResult } from 'lit-html';
-import { changed } from './changes.ts';
+import { focusOn } from './changes.ts';
 import { callView } from './views/call.ts';
 import { labView } from './views/lab.ts';
 import { liveView } from './views/live.ts';
@@ -23,8 +23,5 @@ export function currentView(): string {
 
 /** Follows the address from view to view; a new one gets the focus, for it is what whoever went there wants to read. */
 export function watchAddress(): void {
-  window.addEventListener('hashchange', () => {
-    changed();
-    queueMicrotask(() => document.querySelector<HTMLElement>('#view')?.focus());
-  });
+  window.addEventListener('hashchange', () => focusOn('#view'));
 }
