@@ -1,6 +1,6 @@
 import type { PageName } from './walk.ts';
 
-export type ExplorerView = 'start' | 'call' | 'token' | 'lab';
+export type ExplorerView = 'start' | 'call' | 'token' | 'lab' | 'live';
 export type PictureName = PageName | 'docs' | `explorer-${ExplorerView}`;
 
 /** Where docs/pages.md finds the picture of a page. */

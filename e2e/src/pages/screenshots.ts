@@ -46,6 +46,13 @@ await explorer
   .getByRole('heading', { name: 'What happened' })
   .evaluate((heading) => heading.scrollIntoView());
 await takePictures('explorer-call', explorer, false);
+await signInAs(explorer, { username: 'admin', password: 'admin-demo-pass' }, ['users:admin']);
+await explorer.goto(`${origin}/explorer/#live`);
+await explorer.locator('.audit tbody tr').first().waitFor();
+await explorer.getByRole('cell', { name: 'signing', exact: true }).waitFor();
+await explorer.getByLabel('Account').selectOption({ label: 'alice' });
+await explorer.getByRole('button', { name: 'Revoke explorer' }).waitFor();
+await takePictures('explorer-live', explorer, false);
 await browser.close();
 await system.stop();
 
