@@ -95,6 +95,20 @@ test('the operations of every service are in one document, which speaks of the p
   assert.ok(!text.includes('inside.example') && !text.includes('127.0.0.1'), text);
 });
 
+test('the document is compressed for whoever takes that, and not sent again to whoever has it', async (t) => {
+  const gateway = await startDocumented(t);
+  const ask = (headers: Record<string, string>) => gateway.send('/openapi.json', { headers });
+  const plain = await ask({ 'Accept-Encoding': 'identity' });
+  const compressed = await ask({ 'Accept-Encoding': 'gzip' });
+  assert.equal(compressed.headers['content-encoding'], 'gzip');
+  assert.ok(Number(compressed.headers['content-length']) < plain.text.length / 2);
+  assert.notEqual(plain.headers.etag, compressed.headers.etag);
+  assert.equal(plain.headers.vary, 'Accept-Encoding');
+  assert.equal(plain.headers['cache-control'], 'no-cache');
+  const again = await ask({ 'Accept-Encoding': 'identity', 'If-None-Match': String(plain.headers.etag) });
+  assert.deepEqual([again.status, again.text], [304, '']);
+});
+
 test('operations for other services are left out, with the schemas that they alone need', async (t) => {
   const { paths, components } = await read(await startDocumented(t));
   assert.equal(paths['/items/{id}/reservations'], undefined);

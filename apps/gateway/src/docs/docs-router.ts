@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import { onlyGet } from '../only-get.ts';
 import { pageHeaders } from '../page-headers.ts';
-import { type StaticFile, serveFiles } from '../static-files.ts';
+import { type Packed, pack, type StaticFile, sendPacked, serveFiles } from '../static-files.ts';
 import type { ApiDocument } from './api-document.ts';
 
 const own = (file: string) => new URL(`./page/${file}`, import.meta.url);
@@ -25,13 +25,14 @@ const files = {
 /** Serves /openapi.json, and Swagger UI for it at /docs. */
 export function createDocsRouter(document: ApiDocument): Router {
   const router = Router({ caseSensitive: true });
+  let kept: { text: string; packed: Promise<Packed> } | undefined;
   router
     .route('/openapi.json')
-    .get(async (_req, res) => {
-      res
-        .set('Cache-Control', 'no-cache')
-        .type('json')
-        .send(await document.text());
+    .get(async (req, res) => {
+      const text = await document.text();
+      if (kept?.text !== text) kept = { text, packed: pack(Buffer.from(text)) };
+      const packed = await kept.packed;
+      sendPacked(req, res.set('Cache-Control', 'no-cache').type('json'), packed);
     })
     .all(onlyGet);
   const read = (url: URL) => () => readFileSync(url);
