@@ -72,6 +72,18 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     await answerGiftCards(page);
   }
 
+  test('where a part of it is refused, as by a gateway that has too much to do, the page says so and can be loaded again', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.route('**/explorer/views.ts', (route) => route.fulfill({ status: 503 }));
+    await page.goto(`${gateway}/explorer`);
+    await page.unroute('**/explorer/views.ts');
+    await page.getByRole('link', { name: 'load it again' }).click();
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'load it again' }).count(), 0);
+    await context.close();
+  });
+
   test('the origin leads to it, and its first load is under 150 kB and of this origin alone', async () => {
     await withPage(async (page, context) => {
       const sizes: Promise<number>[] = [];
