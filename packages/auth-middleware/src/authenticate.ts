@@ -29,7 +29,7 @@ export interface AuthenticateOptions {
     origin: string;
     proofIds: Pick<ProofIds, 'add'>;
   };
-  /** How many verified tokens are remembered. Default 5000. */
+  /** How many verified tokens are remembered. Default 20,000. */
   cacheSize?: number;
   /** Where the metadata of this protected resource is (RFC 9728), told in every challenge. */
   resourceMetadataUrl?: string;
@@ -53,7 +53,7 @@ export function createAuthenticate({
   keySet,
   denylist,
   dpop,
-  cacheSize = 5000,
+  cacheSize = 20_000,
   resourceMetadataUrl,
   onVerdict = () => {},
   onLookup = () => {},

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
+import { createRedisClient, isSentinelUrl, requestDeadlines } from '@gatehouse/redis';
 import type { ChainableCommander } from 'ioredis';
 import { DenylistUnavailable, type DenylistWriter } from './denylist.ts';
 import { encode, logKeys } from './redis-log.ts';
@@ -25,7 +25,8 @@ export interface RedisDenylistWriterOptions {
 
 /**
  * Appends to the denylist in Redis, and trims what is older than the window. A Redis that is away, frozen, full or
- * read-only makes a call fail with DenylistUnavailable within about 150 milliseconds; nothing is queued for later.
+ * read-only makes a call fail with DenylistUnavailable within about 150 milliseconds; nothing is queued for later. Behind
+ * sentinels, what no replica has within 100 milliseconds has failed too.
  * An `exp` beyond the window is a RangeError: the log would forget the entry before the token has died.
  */
 export function createRedisDenylistWriter({
@@ -61,7 +62,9 @@ export function createRedisDenylistWriter({
         for (const revocation of revocations.slice(i, i + entriesPerTransaction)) {
           transaction.xadd(stream, '*', ...encode(revocation));
         }
-        trim(await commit(transaction));
+        const lastId = await commit(transaction);
+        if (isSentinelUrl(url)) await untilReplicated();
+        trim(lastId);
       }
     },
     async isComplete() {
@@ -99,6 +102,12 @@ export function createRedisDenylistWriter({
     const replies = (await attempt(() => transaction.exec())) ?? [];
     for (const [error] of replies) if (error) throw unavailable(error);
     return replies.at(-1)?.[1];
+  }
+
+  /** What the primary alone has would be gone if another one took its place now. */
+  async function untilReplicated(): Promise<void> {
+    const copies = await attempt(() => redis.wait(1, 100));
+    if (copies === 0) throw unavailable(new Error('no replica has it'));
   }
 
   function trim(lastId: unknown): void {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isRedisUrl } from '@gatehouse/redis';
 import { z } from 'zod';
 
 /** The environment does not fit the schema; `faults` has one line for each variable at fault, values left out. */
@@ -15,7 +16,9 @@ export const PortSchema = z.coerce.number().int().min(0).max(65535);
 export const FlagSchema = z.stringbool();
 export const UrlSchema = z.url({ protocol: /^https?$/ });
 export const PostgresUrlSchema = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
-export const RedisUrlSchema = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// or rediss:// URL' });
+export const RedisUrlSchema = z
+  .string()
+  .refine(isRedisUrl, 'must be a redis://, rediss:// or redis+sentinel:// URL');
 
 /** What every process reads; add to it with `.extend()`. */
 export const ProcessConfigSchema = z.object({

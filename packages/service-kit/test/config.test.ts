@@ -91,9 +91,15 @@ test('R40 the address of a store must be one of its kind', () => {
   const schema = z.object({ DATABASE_URL: PostgresUrlSchema, REDIS_URL: RedisUrlSchema });
   const right = { DATABASE_URL: 'postgres://a:b@c/d', REDIS_URL: 'rediss://c:6380' };
   assert.deepEqual(loadConfig(schema, right), right);
-  for (const wrong of ['foo', 'mysql://x', 'http://x', '5432']) {
+  const sentinels = 'redis+sentinel://app:p%40ss@one:26379,two,[::1]:26380/main';
+  assert.equal(loadConfig(schema, { ...right, REDIS_URL: sentinels }).REDIS_URL, sentinels);
+  const notQuite = ['redis+sentinel://one:26379', 'redis+sentinel:///main', 'redis+sentinel://one:x/main'];
+  for (const wrong of ['foo', 'mysql://x', 'http://x', '5432', ...notQuite]) {
     assert.throws(() => loadConfig(schema, { DATABASE_URL: wrong, REDIS_URL: wrong }), {
-      faults: ['DATABASE_URL: must be a postgres:// URL', 'REDIS_URL: must be a redis:// or rediss:// URL'],
+      faults: [
+        'DATABASE_URL: must be a postgres:// URL',
+        'REDIS_URL: must be a redis://, rediss:// or redis+sentinel:// URL',
+      ],
     });
   }
 });

@@ -13,6 +13,7 @@ export {
   startHaproxy,
   startPostgres,
   startRedis,
+  startSentinel,
 } from './real-server.ts';
 export { checksIn } from './server-timing.ts';
 export { createTestIssuer, type TestIssuer } from './test-issuer.ts';

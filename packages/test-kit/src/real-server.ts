@@ -66,6 +66,26 @@ export async function startRedis(
   return { url: `redis://127.0.0.1:${port}`, ...server };
 }
 
+/** A sentinel on a free port that watches a primary with its replicas, under the name `main`; two of them may replace it. */
+export async function startSentinel(t: TestContext, primary: RealServer): Promise<RealServer> {
+  const file = requireProgram('redis');
+  const directory = mkdtempSync(join(tmpdir(), 'gatehouse-sentinel-'));
+  const port = await freePort();
+  writeFileSync(
+    join(directory, 'sentinel.conf'),
+    `port ${port}
+bind 127.0.0.1
+dir ${directory}
+sentinel monitor main 127.0.0.1 ${new URL(primary.url).port} 2
+sentinel down-after-milliseconds main 1000
+sentinel failover-timeout main 3000
+`,
+  );
+  const server = await start(file, ['sentinel.conf', '--sentinel'], directory, 'SIGTERM');
+  t.after(server.stop);
+  return { url: `redis://127.0.0.1:${port}`, ...server };
+}
+
 /**
  * An empty database: of a Postgres started on a free port, or a new one on the server at DATABASE_URL, dropped
  * again at the end of the test. With a test context it ends with the test.
@@ -169,7 +189,7 @@ async function start(
       launched.once('error', fail).once('exit', fail);
       const read = (chunk: Buffer) => {
         log = (log + chunk).slice(-4000);
-        if (!/ready to accept connections|polling mechanism/i.test(log)) return;
+        if (!/ready to accept connections|polling mechanism|\+monitor master/i.test(log)) return;
         clearTimeout(timer);
         launched.off('exit', fail);
         resolve();
