@@ -159,7 +159,7 @@ export async function startGateway(
 
   const overload = createOverload(
     { maxInFlight: config.MAX_IN_FLIGHT, maxLoopDelayMs: config.MAX_LOOP_DELAY_MS },
-    { logger, metrics },
+    { isFull: (upstream) => proxies[upstream].isFull(), logger, metrics },
   );
   opening.defer(() => overload.close());
   const trusted = config.TRUSTED_PROXIES;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { counterIn, type Logger, type Metrics, Problem, problemBody } from '@gatehouse/service-kit';
 import { clientNetworkOf } from './client-address.ts';
-import { type Importance, importanceOf } from './upstreams.ts';
+import { mostWithOne } from './proxy.ts';
+import { type Importance, importanceOf, rowOf, type UpstreamName } from './upstreams.ts';
 
 /**
  * What is refused first: the part of the process's capacity that must be taken before requests of this importance are.
@@ -31,10 +32,15 @@ export interface Overload {
  * Watches how much of its capacity this process uses.
  * @param maxInFlight requests that are not yet answered
  * @param maxLoopDelayMs how late the event loop may be
+ * @param isFull whether an upstream has as many requests as it may have
  */
 export function createOverload(
   { maxInFlight, maxLoopDelayMs }: { maxInFlight: number; maxLoopDelayMs: number },
-  { logger, metrics }: { logger: Logger; metrics: Metrics },
+  {
+    isFull,
+    logger,
+    metrics,
+  }: { isFull: (upstream: UpstreamName) => boolean; logger: Logger; metrics: Metrics },
 ): Overload {
   const sheds = counterIn(metrics.registry, {
     name: 'shed_total',
@@ -62,7 +68,11 @@ export function createOverload(
     for (const [name, network] of networks) if (network.inFlight === 0) networks.delete(name);
   }, lookEveryMs).unref();
 
-  function reasonToShed(importance: () => Importance): string | undefined {
+  function reasonToShed(url: string, importance: () => Importance): string | undefined {
+    if (inFlight >= mostWithOne) {
+      const row = rowOf(url);
+      if (row && isFull(row.to)) return 'one upstream';
+    }
     const busy = inFlight / maxInFlight;
     const late = loopDelayMs / maxLoopDelayMs;
     if (busy < shedAbove.docs && late < shedAbove.docs) return undefined;
@@ -91,7 +101,7 @@ export function createOverload(
       if (url.startsWith('/health/')) return app(req, res);
       const importance = () => importanceOf(req.method ?? '', url);
       const network = networkOf(req);
-      const reason = network.inFlight < mostInFlightOfOne ? reasonToShed(importance) : 'one network';
+      const reason = network.inFlight < mostInFlightOfOne ? reasonToShed(url, importance) : 'one network';
       if (reason === undefined) {
         inFlight++;
         network.inFlight++;
@@ -101,22 +111,26 @@ export function createOverload(
       }
       shedAt = performance.now();
       sheds.inc({ reason, importance: importance() });
-      refuse(req, res);
+      refuse(res);
     },
     close: () => clearInterval(look),
   };
 }
 
+const refusal = problemBody(
+  new Problem(503, 'There is too much to do; try again soon'),
+  undefined,
+  undefined,
+);
+const refusalHeaders = {
+  'Content-Type': 'application/problem+json',
+  'Content-Length': Buffer.byteLength(refusal),
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Retry-After': '1',
+};
+
 // Ahead of the app and without its log line: what is refused must cost next to nothing.
-function refuse(req: IncomingMessage, res: ServerResponse): void {
-  const body = problemBody(new Problem(503, 'There is too much to do; try again soon'), req.url, undefined);
-  res
-    .writeHead(503, {
-      'Content-Type': 'application/problem+json',
-      'Content-Length': Buffer.byteLength(body),
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-      'Retry-After': '1',
-    })
-    .end(body);
+function refuse(res: ServerResponse): void {
+  res.writeHead(503, refusalHeaders).end(refusal);
 }

@@ -17,10 +17,15 @@ import { createRetryBudget } from './retry-budget.ts';
 import { undiciTransport } from './undici-transport.ts';
 import type { UpstreamTraits } from './upstreams.ts';
 
-const mostConnections = 128;
+// As many are answered in a turn of the event loop, however long that is under a flood.
+const mostConnections = 512;
+/** How many requests may be with one upstream, or wait for a connection to it. */
+export const mostWithOne = 1_000;
 
 export interface UpstreamProxy {
   readonly handler: RequestHandler;
+  /** Whether there are as many requests with it as there may be: the next one would be refused. */
+  isFull(): boolean;
   /** Cuts what is under way; the listener in front has drained by then. */
   close(): Promise<void>;
 }
@@ -51,6 +56,7 @@ export function createUpstreamProxy(
     help: 'Time from the request to an upstream to the beginning of its answer',
     labelNames: ['upstream'],
   }).labels({ upstream: name });
+  const taken = { collecting: 0, inFlight: 0 };
   const pool = new Pool(url, {
     connections: mostConnections,
     connect: { timeout: 1_000, lookup: createSpreadingLookup() },
@@ -80,7 +86,8 @@ export function createUpstreamProxy(
         },
         totalTimeoutMs: 60_000,
         waitTimeoutMs: silenceTimeoutMs,
-        capacity: { collecting: 1_000, inFlight: 1_000 },
+        capacity: { collecting: mostWithOne, inFlight: mostWithOne },
+        taken,
       }),
       (proxyServer) => {
         proxyServer.on('error', (error: Failure, req, res) => {
@@ -103,7 +110,11 @@ export function createUpstreamProxy(
       },
     ],
   });
-  return { handler: handler as RequestHandler, close: () => pool.destroy() };
+  return {
+    handler: handler as RequestHandler,
+    isFull: () => taken.inFlight >= mostWithOne,
+    close: () => pool.destroy(),
+  };
 }
 
 type Failure = Error & { code?: string };

@@ -26,7 +26,7 @@ export class TransportError extends Error {
 }
 
 /** Bodies on their way in that nobody has been asked about yet, and requests with the upstream or waiting for it. */
-type Places = Record<'collecting' | 'inFlight', number>;
+export type Places = Record<'collecting' | 'inFlight', number>;
 
 export interface TransportLimits {
   keepsCookies: boolean;
@@ -40,12 +40,13 @@ export interface TransportLimits {
   waitTimeoutMs: number;
   /** How many requests may be in each place at once; the next one fails at once. */
   capacity: Places;
+  /** How many there are. */
+  taken: Places;
 }
 
 interface Transport {
   pool: Pool;
   limits: TransportLimits;
-  taken: Places;
 }
 
 type Fail = (error: Error) => void;
@@ -60,7 +61,7 @@ const collectedBytes = 64 * 1024;
  * then, so that a truncated answer never looks whole.
  */
 export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
-  const transport = { pool, limits, taken: { collecting: 0, inFlight: 0 } };
+  const transport = { pool, limits };
   return (proxyServer) => {
     // httpxy's passes have no names; before() takes the last one, which is its own transport.
     proxyServer.before('web', '', (req, res, { target }, _server, _head, callback) => {
@@ -223,9 +224,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #take(place: keyof Places): boolean {
-    const { taken, limits } = this.#transport;
+    const { taken, capacity } = this.#transport.limits;
     this.#giveBack();
-    if (taken[place] >= limits.capacity[place]) {
+    if (taken[place] >= capacity[place]) {
       this.onResponseError(undefined, new TransportError('OVERLOADED'));
       return false;
     }
@@ -235,7 +236,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #giveBack(): void {
-    if (this.#place) this.#transport.taken[this.#place]--;
+    if (this.#place) this.#transport.limits.taken[this.#place]--;
     this.#place = undefined;
   }
 

@@ -56,12 +56,15 @@ export const forwardedPaths: readonly ForwardedPath[] = [
 /** From what is refused first when there is too much to do, to what is refused last. */
 export type Importance = 'docs' | 'reads' | 'writes' | 'vital';
 
+/** The row of the routing table that a request falls under, if it is forwarded at all. */
+export function rowOf(url: string): ForwardedPath | undefined {
+  const path = url.split('?', 1)[0] as string;
+  return forwardedPaths.find((forwarded) => path === forwarded.path || path.startsWith(`${forwarded.path}/`));
+}
+
 /** How much a request matters, as far as its first line tells: what is not forwarded, the least. */
 export function importanceOf(method: string, url: string): Importance {
-  const path = url.split('?', 1)[0] as string;
-  const row = forwardedPaths.find(
-    (forwarded) => path === forwarded.path || path.startsWith(`${forwarded.path}/`),
-  );
+  const row = rowOf(url);
   if (row === undefined) return 'docs';
   if (row.vital) return 'vital';
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'reads' : 'writes';

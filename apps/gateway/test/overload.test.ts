@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import type { ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { test } from 'node:test';
+import { createLogger, createMetrics } from '@gatehouse/service-kit';
+import { createOverload } from '../src/overload.ts';
 import { type Answer, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const requests = {
@@ -87,6 +90,30 @@ test('R31 as requests in flight near their bound, the least important are refuse
     'in flight: vital': 1,
   });
   await until(() => gateway.log.some((line) => line.includes('no longer overloaded')), 5_000);
+});
+
+test('where one upstream has all that it may have, the next request to it is refused at the door, and others go on', (t) => {
+  const overload = createOverload(
+    { maxInFlight: 10_000, maxLoopDelayMs: 10_000 },
+    {
+      isFull: (upstream) => upstream === 'items',
+      logger: createLogger({ level: 'silent' }),
+      metrics: createMetrics('gateway'),
+    },
+  );
+  t.after(() => overload.close());
+  const guarded = overload.guard((_req, res) => Object.assign(res, { isLetIn: true }));
+  const isLetIn = (url: string): boolean => {
+    const req = { method: 'GET', url, headers: {}, socket: { remoteAddress: '203.0.113.1' } };
+    const res = new ServerResponse(new IncomingMessage(new Socket()));
+    guarded(req as unknown as IncomingMessage, res as ServerResponse & { req: IncomingMessage });
+    assert.equal(res.statusCode, 'isLetIn' in res ? 200 : 503);
+    return 'isLetIn' in res;
+  };
+  for (let i = 0; i < 1_000; i++) assert.ok(isLetIn('/items'), 'there is no need to look');
+  assert.equal(isLetIn('/items/5f0c6f0e'), false);
+  assert.ok(isLetIn('/orders'));
+  assert.ok(isLetIn('/docs'));
 });
 
 test('slow requests of one network leave room for others', async (t) => {

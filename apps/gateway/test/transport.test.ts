@@ -47,6 +47,7 @@ async function startProxy(
         totalTimeoutMs,
         waitTimeoutMs,
         capacity: { collecting, inFlight },
+        taken: { collecting: 0, inFlight: 0 },
       }),
       (server) => {
         server.on('error', (error: Error & { code?: string }, _req, res) => {
