@@ -20,6 +20,8 @@ export interface RateAnswer {
   goodMs: number[];
   /** How many there were of each status; 0 are those without an answer. */
   statuses: Record<number, number>;
+  /** How many were not sent, since every connection was waiting for an answer. */
+  unsent: number;
   /** From the first request to the last one: longer than ordered where this process cannot keep up. */
   sentMs: number;
   /** From the first request to the last answer. */
@@ -37,22 +39,33 @@ process.on('message', async (order: RateOrder) => {
     authorization: `Bearer ${token}`,
     accept: 'application/json',
   }));
-  const answer: RateAnswer = { goodMs: [], statuses: {}, sentMs: 0, tookMs: 0 };
+  const answer: RateAnswer = { goodMs: [], statuses: {}, unsent: 0, sentMs: 0, tookMs: 0 };
   const total = Math.round(perSecond * seconds);
   const { promise: allEnded, resolve } = Promise.withResolvers<void>();
   let sent = 0;
   let ended = 0;
 
+  function end(): void {
+    ended += 1;
+    if (ended === total) resolve();
+  }
+
   // Not pool.request(): with a stream for each answer this process would need more time than the gateway.
   function ask(): void {
+    if (sent - ended >= connections) {
+      // Kept for later, they would make this process the slow one.
+      answer.unsent += 1;
+      sent += 1;
+      end();
+      return;
+    }
     const pool = pools[sent % addresses] as Pool;
     const sentAt = performance.now();
     let status = 0;
-    const end = () => {
+    const finish = () => {
       answer.statuses[status] = (answer.statuses[status] ?? 0) + 1;
       if (status === 200) answer.goodMs.push(performance.now() - sentAt);
-      ended += 1;
-      if (ended === total) resolve();
+      end();
     };
     pool.dispatch(
       { path, method: 'GET', headers: heads[sent % heads.length] ?? {} },
@@ -62,10 +75,10 @@ process.on('message', async (order: RateOrder) => {
           status = statusCode;
         },
         onResponseData() {},
-        onResponseEnd: end,
+        onResponseEnd: finish,
         onResponseError() {
           status = 0;
-          end();
+          finish();
         },
       },
     );

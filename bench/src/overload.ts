@@ -42,7 +42,7 @@ try {
     const probing = new AbortController();
     const probes = probe(probing.signal);
     const order = { ...asked, connections, addresses, perSecond: peak * times, seconds };
-    const { goodMs, statuses, sentMs, tookMs } = await flood.send(order);
+    const { goodMs, statuses, unsent, sentMs, tookMs } = await flood.send(order);
     probing.abort();
     const healthMs = await probes;
     const goodput = (goodMs.length / tookMs) * 1000;
@@ -50,7 +50,7 @@ try {
     const each = Object.entries(statuses).map(([status, count]) => `${count} × ${status}`);
     rows.push([
       Math.round(peak).toLocaleString('en'),
-      Math.round((order.perSecond * seconds * 1000) / sentMs).toLocaleString('en'),
+      Math.round(((order.perSecond * seconds - unsent) * 1000) / sentMs).toLocaleString('en'),
       Math.round(goodput).toLocaleString('en'),
       `**${Math.round((100 * goodput) / peak)} %**`,
       `${Math.round(quantileOf(goodMs, 0.99))} ms`,
@@ -97,7 +97,7 @@ function reportOf(): string {
   return `Requests a second: the peak is what ${peakConnections} connections get that send the next request when the last is answered; then
 ${times} times that is sent for ${seconds} s over up to ${connections.toLocaleString('en')} connections from ${addresses} addresses, whether requests are answered or not. Goodput
 counts answers with 200, until the last answer has come. The gateway runs on one core of its own, sender and upstream on
-the others; a sender that cannot keep up offers less, and the table says how much it was. Status 0 is a request
+the others. What would find every connection waiting for an answer is not sent; the table says how much was. Status 0 is a request
 without an answer. The aim was a goodput above 80 % of the peak; it is missed: to refuse costs more here than the tenth of a
 good answer that the aim would allow. Median **${Math.round(100 * medianOf(shares))} %**.
 
