@@ -111,26 +111,25 @@ export function createOverload(
       }
       shedAt = performance.now();
       sheds.inc({ reason, importance: importance() });
-      refuse(res);
+      refuse(req, res);
     },
     close: () => clearInterval(look),
   };
 }
 
-const refusal = problemBody(
-  new Problem(503, 'There is too much to do; try again soon'),
-  undefined,
-  undefined,
-);
-const refusalHeaders = {
-  'Content-Type': 'application/problem+json',
-  'Content-Length': Buffer.byteLength(refusal),
-  'Cache-Control': 'no-store',
-  'X-Content-Type-Options': 'nosniff',
-  'Retry-After': '1',
-};
+// Made once, as an error brings its stack along.
+const tooMuch = new Problem(503, 'There is too much to do; try again soon');
 
 // Ahead of the app and without its log line: what is refused must cost next to nothing.
-function refuse(res: ServerResponse): void {
-  res.writeHead(503, refusalHeaders).end(refusal);
+function refuse(req: IncomingMessage, res: ServerResponse): void {
+  const body = problemBody(tooMuch, req.url, undefined);
+  res
+    .writeHead(503, {
+      'Content-Type': 'application/problem+json',
+      'Content-Length': Buffer.byteLength(body),
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'Retry-After': '1',
+    })
+    .end(body);
 }

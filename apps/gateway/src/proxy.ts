@@ -75,20 +75,23 @@ export function createUpstreamProxy(
     // The default plugins answer errors with the host and the URL of the upstream.
     ejectPlugins: true,
     plugins: [
-      undiciTransport(pool, {
-        keepsCookies,
-        breaker,
-        // An upstream that restarts breaks all of its connections at once.
-        retries: createRetryBudget(mostConnections),
-        onAnswer: (res, milliseconds) => {
-          latency.observe(milliseconds / 1_000);
-          (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
+      undiciTransport(
+        pool,
+        {
+          keepsCookies,
+          breaker,
+          // An upstream that restarts breaks all of its connections at once.
+          retries: createRetryBudget(mostConnections),
+          onAnswer: (res, milliseconds) => {
+            latency.observe(milliseconds / 1_000);
+            (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
+          },
+          totalTimeoutMs: 60_000,
+          waitTimeoutMs: silenceTimeoutMs,
+          capacity: { collecting: mostWithOne, inFlight: mostWithOne },
         },
-        totalTimeoutMs: 60_000,
-        waitTimeoutMs: silenceTimeoutMs,
-        capacity: { collecting: mostWithOne, inFlight: mostWithOne },
         taken,
-      }),
+      ),
       (proxyServer) => {
         proxyServer.on('error', (error: Failure, req, res) => {
           const request = req as Request & { next: NextFunction };

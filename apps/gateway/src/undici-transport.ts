@@ -26,7 +26,7 @@ export class TransportError extends Error {
 }
 
 /** Bodies on their way in that nobody has been asked about yet, and requests with the upstream or waiting for it. */
-export type Places = Record<'collecting' | 'inFlight', number>;
+type Places = Record<'collecting' | 'inFlight', number>;
 
 export interface TransportLimits {
   keepsCookies: boolean;
@@ -40,13 +40,12 @@ export interface TransportLimits {
   waitTimeoutMs: number;
   /** How many requests may be in each place at once; the next one fails at once. */
   capacity: Places;
-  /** How many there are. */
-  taken: Places;
 }
 
 interface Transport {
   pool: Pool;
   limits: TransportLimits;
+  taken: Places;
 }
 
 type Fail = (error: Error) => void;
@@ -59,9 +58,14 @@ const collectedBytes = 64 * 1024;
  * client's body is there, or 64 KiB of it; bodies stream with backpressure both ways, and a client that leaves cancels
  * the upstream request. Every failure goes to `on.error`; where the answer has begun, the client has been reset by
  * then, so that a truncated answer never looks whole.
+ * @param taken how many requests are in each place, for whoever wants to know
  */
-export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
-  const transport = { pool, limits };
+export function undiciTransport(
+  pool: Pool,
+  limits: TransportLimits,
+  taken: Places = { collecting: 0, inFlight: 0 },
+): Plugin {
+  const transport = { pool, limits, taken };
   return (proxyServer) => {
     // httpxy's passes have no names; before() takes the last one, which is its own transport.
     proxyServer.before('web', '', (req, res, { target }, _server, _head, callback) => {
@@ -224,9 +228,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #take(place: keyof Places): boolean {
-    const { taken, capacity } = this.#transport.limits;
+    const { taken, limits } = this.#transport;
     this.#giveBack();
-    if (taken[place] >= capacity[place]) {
+    if (taken[place] >= limits.capacity[place]) {
       this.onResponseError(undefined, new TransportError('OVERLOADED'));
       return false;
     }
@@ -236,7 +240,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #giveBack(): void {
-    if (this.#place) this.#transport.limits.taken[this.#place]--;
+    if (this.#place) this.#transport.taken[this.#place]--;
     this.#place = undefined;
   }
 

@@ -60,6 +60,7 @@ function assertShed(answer: Answer): void {
   assert.match(String(answer.headers['content-type']), /^application\/problem\+json/);
   assert.equal(answer.headers['retry-after'], '1');
   assert.equal(answer.json.status, 503);
+  assert.match(String(answer.json.instance), /^\/[a-z./]+$/);
 }
 
 async function shedsOf(gateway: TestGateway): Promise<Record<string, number>> {

@@ -47,7 +47,6 @@ async function startProxy(
         totalTimeoutMs,
         waitTimeoutMs,
         capacity: { collecting, inFlight },
-        taken: { collecting: 0, inFlight: 0 },
       }),
       (server) => {
         server.on('error', (error: Error & { code?: string }, _req, res) => {

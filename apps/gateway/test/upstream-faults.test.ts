@@ -288,5 +288,10 @@ test('a frozen upstream: of 1,100 requests each one is answered, and those witho
   assert.equal(counts[503] + counts[504], 1_100);
   assert.ok(counts[503] > 0 && counts[504] > 0);
   assert.equal(upstream.requests.length, counts[504]);
+  const sheds = await gateway.metrics.registry.getSingleMetric('shed_total')?.get();
+  assert.deepEqual(
+    sheds?.values.map(({ labels }) => labels.reason),
+    ['one upstream'],
+  );
   assert.doesNotMatch(gateway.log.join(''), /DEADLINE/, 'none waited for the deadline of the whole');
 });

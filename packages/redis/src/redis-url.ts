@@ -14,8 +14,20 @@ export function isRedisUrl(url: string): boolean {
  * are those of Redis itself, percent-encoded.
  */
 export function isSentinelUrl(url: string): boolean {
-  const { sentinels } = sentinelUrl.exec(url)?.groups ?? {};
-  return sentinels?.split(',').every((address) => URL.canParse(`redis://${address}`)) ?? false;
+  const { user = '', password = '', sentinels } = sentinelUrl.exec(url)?.groups ?? {};
+  if (sentinels === undefined || !isEncoded(user) || !isEncoded(password)) return false;
+  return sentinels
+    .split(',')
+    .every((address) => URL.canParse(`redis://${address}`) && new URL(`redis://${address}`).hostname !== '');
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What a URL that names sentinels means. */

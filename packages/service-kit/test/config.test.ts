@@ -93,7 +93,13 @@ test('R40 the address of a store must be one of its kind', () => {
   assert.deepEqual(loadConfig(schema, right), right);
   const sentinels = 'redis+sentinel://app:p%40ss@one:26379,two,[::1]:26380/main';
   assert.equal(loadConfig(schema, { ...right, REDIS_URL: sentinels }).REDIS_URL, sentinels);
-  const notQuite = ['redis+sentinel://one:26379', 'redis+sentinel:///main', 'redis+sentinel://one:x/main'];
+  const notQuite = [
+    'redis+sentinel://one:26379',
+    'redis+sentinel:///main',
+    'redis+sentinel://one:x/main',
+    'redis+sentinel://one,,two/main',
+    'redis+sentinel://a:%zz@one/main',
+  ];
   for (const wrong of ['foo', 'mysql://x', 'http://x', '5432', ...notQuite]) {
     assert.throws(() => loadConfig(schema, { DATABASE_URL: wrong, REDIS_URL: wrong }), {
       faults: [

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { nodeSettings } from '@gatehouse/test-kit';
 import { DrizzleQueryError } from 'drizzle-orm';
 import { createLogger } from '../src/index.ts';
-import { openLogOutput } from '../src/log.ts';
+import { openAccessLog, openLogOutput } from '../src/log.ts';
 
 function capture() {
   const lines: string[] = [];
@@ -42,6 +42,24 @@ test('H35 a line break in a value stays inside one JSON line', () => {
   const { logger, lines } = capture();
   logger.info({ path: '/a\r\n{"level":"error"}' }, 'request');
   assert.equal(String(lines[0]).trimEnd().split('\n').length, 1);
+});
+
+test('H35 the line of a request names its service, stays one line whatever is in it, and is none where the level is above info', () => {
+  const { logger, lines } = capture();
+  const logRequest = openAccessLog(logger.child({ service: 'items' }));
+  logRequest({ path: '/a\r\n{"level":"error"}', client: undefined });
+  assert.equal(lines.length, 1);
+  assert.equal(String(lines[0]).trimEnd().split('\n').length, 1);
+  const { time, ...line } = JSON.parse(String(lines[0]));
+  assert.match(time, /^\d{4}-\d\d-\d\dT/);
+  assert.equal(line.service, 'items');
+  assert.equal(line.level, 'info');
+  assert.equal(line.msg, 'request');
+  assert.equal(line.path, '/a\r\n{"level":"error"}');
+  logger.level = 'warn';
+  const quiet = openAccessLog(logger.child({}));
+  quiet({ path: '/' });
+  assert.equal(lines.length, 1);
 });
 
 const noSpace = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
