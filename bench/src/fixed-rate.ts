@@ -18,28 +18,34 @@ export interface RateOrder {
 export interface RateAnswer {
   /** How long each 200 took, in milliseconds. */
   goodMs: number[];
+  /** How many of them had come by the time of the last request. */
+  goodWhileSent: number;
   /** How many there were of each status; 0 are those without an answer. */
   statuses: Record<number, number>;
   /** How many were not sent, since every connection was waiting for an answer. */
   unsent: number;
   /** From the first request to the last one: longer than ordered where this process cannot keep up. */
   sentMs: number;
-  /** From the first request to the last answer. */
-  tookMs: number;
 }
 
 process.on('message', async (order: RateOrder) => {
   const { url, path, host, tokens, perSecond, seconds, connections, addresses } = order;
   const pools = Array.from({ length: addresses }, (_, i) => {
-    const connect = { localAddress: `127.0.0.${i + 1}`, timeout: 5_000 };
-    return new Pool(url, { connections: Math.ceil(connections / addresses), pipelining: 1, connect });
+    const localAddress = `127.0.0.${i + 1}`;
+    const connect = { timeout: 5_000 };
+    return new Pool(url, {
+      connections: Math.ceil(connections / addresses),
+      pipelining: 1,
+      localAddress,
+      connect,
+    });
   });
   const heads = tokens.map((token) => ({
     host,
     authorization: `Bearer ${token}`,
     accept: 'application/json',
   }));
-  const answer: RateAnswer = { goodMs: [], statuses: {}, unsent: 0, sentMs: 0, tookMs: 0 };
+  const answer: RateAnswer = { goodMs: [], goodWhileSent: 0, statuses: {}, unsent: 0, sentMs: 0 };
   const total = Math.round(perSecond * seconds);
   const { promise: allEnded, resolve } = Promise.withResolvers<void>();
   let sent = 0;
@@ -64,7 +70,10 @@ process.on('message', async (order: RateOrder) => {
     let status = 0;
     const finish = () => {
       answer.statuses[status] = (answer.statuses[status] ?? 0) + 1;
-      if (status === 200) answer.goodMs.push(performance.now() - sentAt);
+      if (status === 200) {
+        answer.goodMs.push(performance.now() - sentAt);
+        if (sent < total) answer.goodWhileSent += 1;
+      }
       end();
     };
     pool.dispatch(
@@ -94,7 +103,6 @@ process.on('message', async (order: RateOrder) => {
     answer.sentMs = performance.now() - began;
   }, 1);
   await allEnded;
-  answer.tookMs = performance.now() - began;
   await Promise.all(pools.map((pool) => pool.destroy()));
   process.send?.(answer);
 });

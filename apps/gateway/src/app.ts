@@ -158,7 +158,12 @@ export async function startGateway(
   });
 
   const overload = createOverload(
-    { maxInFlight: config.MAX_IN_FLIGHT, maxLoopDelayMs: config.MAX_LOOP_DELAY_MS },
+    {
+      maxInFlight: config.MAX_IN_FLIGHT,
+      maxWaiting: config.MAX_CONNECTIONS,
+      maxWaitMs: config.MAX_WAIT_MS,
+      maxLoopDelayMs: config.MAX_LOOP_DELAY_MS,
+    },
     { isFull: (upstream) => proxies[upstream].isFull(), logger, metrics },
   );
   opening.defer(() => overload.close());

@@ -1,41 +1,83 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { counterIn, type Logger, type Metrics, Problem, problemBody } from '@gatehouse/service-kit';
+import {
+  counterIn,
+  histogramIn,
+  type Logger,
+  type Metrics,
+  Problem,
+  problemBody,
+} from '@gatehouse/service-kit';
 import { clientNetworkOf } from './client-address.ts';
 import { mostWithOne } from './proxy.ts';
 import { type Importance, importanceOf, rowOf, type UpstreamName } from './upstreams.ts';
+import { createWaitingRoom, type Waiting } from './waiting-room.ts';
 
 /**
- * What is refused first: the part of the process's capacity that must be taken before requests of this importance are.
- * Capacity is taken by requests in flight, and by an event loop that is late.
+ * The part of the process's capacity that must be taken before requests of this importance have to wait. It is taken
+ * by requests in flight, and by an event loop that is late.
  */
-const shedAbove: Record<Importance, number> = { docs: 0.5, reads: 0.7, writes: 0.85, vital: 1 };
+const waitsAbove: Record<Importance, number> = { docs: 0.5, reads: 0.7, writes: 0.85, vital: 1 };
 // Slow requests from one network leave room for everybody else's.
 const mostOfOneNetwork = 0.4;
+/**
+ * How many are let in before the event loop goes round once more. It accepts a single connection in a turn: turns must
+ * be short when many wait, as many more may want to connect.
+ */
+const mostInOneTurn = { calm: 16, crowded: 8 };
 
 interface Network {
+  readonly name: string;
   inFlight: number;
+  waiting: number;
+}
+
+interface Held extends Waiting {
+  readonly network: Network;
+  readonly app: RequestListener;
+  readonly req: IncomingMessage;
+  readonly res: Counted;
 }
 
 const networkKey = Symbol('network');
-type Counted = ServerResponse & { [networkKey]?: Network };
+const heldKey = Symbol('held');
+type Counted = ServerResponse<IncomingMessage> & {
+  req: IncomingMessage;
+  [networkKey]?: Network;
+  [heldKey]?: Held;
+};
+
+type ReasonToWait = 'one upstream' | 'one network' | 'in flight' | 'event loop';
+type ReasonToShed = ReasonToWait | 'loop delay' | 'waiting';
 
 const lookEveryMs = 50;
 const quietMs = 1_000;
 
 export interface Overload {
-  /** Lets `app` answer what there is room for, and health checks always; the rest is 503 with Retry-After at once. */
+  /**
+   * Lets `app` answer what there is room for, and health checks always. The rest waits for room, what matters most
+   * before the others, and is 503 with Retry-After where there is none in time.
+   */
   guard(app: RequestListener): RequestListener;
   close(): void;
 }
 
+export interface OverloadLimits {
+  /** Requests that are let in and not yet answered. */
+  maxInFlight: number;
+  /** Requests that wait to be let in. */
+  maxWaiting: number;
+  /** How long each of them does, in milliseconds. */
+  maxWaitMs: number;
+  /** How late the event loop may be, in milliseconds. */
+  maxLoopDelayMs: number;
+}
+
 /**
  * Watches how much of its capacity this process uses.
- * @param maxInFlight requests that are not yet answered
- * @param maxLoopDelayMs how late the event loop may be
  * @param isFull whether an upstream has as many requests as it may have
  */
 export function createOverload(
-  { maxInFlight, maxLoopDelayMs }: { maxInFlight: number; maxLoopDelayMs: number },
+  { maxInFlight, maxWaiting, maxWaitMs, maxLoopDelayMs }: OverloadLimits,
   {
     isFull,
     logger,
@@ -47,9 +89,22 @@ export function createOverload(
     help: 'Requests refused because the process was overloaded',
     labelNames: ['reason', 'importance'],
   });
+  const waits = histogramIn(metrics.registry, {
+    name: 'wait_duration_seconds',
+    help: 'How long requests waited for room before they were let in or refused, of those that had to',
+    labelNames: ['importance'],
+  });
+  const waitsOf = {
+    docs: waits.labels('docs'),
+    reads: waits.labels('reads'),
+    writes: waits.labels('writes'),
+    vital: waits.labels('vital'),
+  };
   const networks = new Map<string, Network>();
-  const mostInFlightOfOne = Math.ceil(maxInFlight * mostOfOneNetwork);
+  const room = createWaitingRoom<Held>();
   let inFlight = 0;
+  let inThisTurn = 0;
+  let isTurnAwaited = false;
   let loopDelayMs = 0;
   let lookedAt = performance.now();
   let shedAt: number | undefined;
@@ -60,58 +115,117 @@ export function createOverload(
     const now = performance.now();
     loopDelayMs = now - lookedAt - lookEveryMs;
     lookedAt = now;
+    for (const held of room.takeOlder(now - maxWaitMs)) {
+      leaveRoom.call(held.res);
+      shed(held, reasonToWait(held) ?? 'event loop');
+    }
     const sheddingNow = shedAt !== undefined && now - shedAt < quietMs;
     if (sheddingNow && !isShedding)
-      logger.warn({ inFlight, loopDelayMs }, 'overloaded, requests are refused');
+      logger.warn({ inFlight, waiting: room.size, loopDelayMs }, 'overloaded, requests are refused');
     if (!sheddingNow && isShedding) logger.info('no longer overloaded');
     isShedding = sheddingNow;
-    for (const [name, network] of networks) if (network.inFlight === 0) networks.delete(name);
+    for (const [name, { inFlight, waiting }] of networks) if (inFlight + waiting === 0) networks.delete(name);
   }, lookEveryMs).unref();
 
-  function reasonToShed(url: string, importance: () => Importance): string | undefined {
-    if (inFlight >= mostWithOne) {
-      const row = rowOf(url);
-      if (row && isFull(row.to)) return 'one upstream';
-    }
-    const busy = inFlight / maxInFlight;
-    const late = loopDelayMs / maxLoopDelayMs;
-    if (busy < shedAbove.docs && late < shedAbove.docs) return undefined;
-    const bound = shedAbove[importance()];
-    if (busy >= bound) return 'in flight';
-    return late >= bound ? 'loop delay' : undefined;
+  function reasonToWait({
+    importance,
+    to,
+    network,
+  }: Pick<Held, 'importance' | 'to' | 'network'>): ReasonToWait | undefined {
+    if (network.inFlight >= maxInFlight * mostOfOneNetwork) return 'one network';
+    if (inFlight >= maxInFlight * waitsAbove[importance]) return 'in flight';
+    return to !== undefined && isFull(to) ? 'one upstream' : undefined;
   }
 
   function networkOf(req: IncomingMessage): Network {
     const name = clientNetworkOf(req);
     const known = networks.get(name);
     if (known) return known;
-    const network = { inFlight: 0 };
+    const network = { name, inFlight: 0, waiting: 0 };
     networks.set(name, network);
     return network;
+  }
+
+  function letIn(app: RequestListener, req: IncomingMessage, res: Counted, network: Network): void {
+    inThisTurn++;
+    awaitTurn();
+    inFlight++;
+    network.inFlight++;
+    res[networkKey] = network;
+    res.on('close', leave);
+    app(req, res);
   }
 
   function leave(this: Counted): void {
     inFlight--;
     (this[networkKey] as Network).inFlight--;
+    if (room.size > 0) awaitTurn();
+  }
+
+  function hold(held: Held): void {
+    room.add(held);
+    held.network.waiting++;
+    held.res[heldKey] = held;
+    held.res.on('close', leaveRoom);
+    awaitTurn();
+  }
+
+  function leaveRoom(this: Counted): void {
+    const held = this[heldKey] as Held;
+    room.delete(held);
+    held.network.waiting--;
+    this.off('close', leaveRoom);
+    waitsOf[held.importance].observe((performance.now() - held.since) / 1_000);
+  }
+
+  function awaitTurn(): void {
+    if (isTurnAwaited) return;
+    isTurnAwaited = true;
+    setImmediate(beginTurn);
+  }
+
+  function beginTurn(): void {
+    isTurnAwaited = false;
+    inThisTurn = 0;
+    if (room.size === 0) return;
+    for (const held of room.takeWhere((next) => reasonToWait(next) === undefined)) {
+      leaveRoom.call(held.res);
+      letIn(held.app, held.req, held.res, held.network);
+      if (inThisTurn >= mostInOneTurn.crowded) break;
+    }
+  }
+
+  function shed(
+    { req, res, importance }: Pick<Held, 'req' | 'res' | 'importance'>,
+    reason: ReasonToShed,
+  ): void {
+    shedAt = performance.now();
+    sheds.inc({ reason, importance });
+    refuse(req, res);
   }
 
   return {
-    guard: (app) => (req, res) => {
+    guard: (app) => (req, res: Counted) => {
       const url = req.url ?? '';
       if (url.startsWith('/health/')) return app(req, res);
-      const importance = () => importanceOf(req.method ?? '', url);
       const network = networkOf(req);
-      const reason = network.inFlight < mostInFlightOfOne ? reasonToShed(url, importance) : 'one network';
-      if (reason === undefined) {
-        inFlight++;
-        network.inFlight++;
-        (res as Counted)[networkKey] = network;
-        res.on('close', leave);
-        return app(req, res);
-      }
-      shedAt = performance.now();
-      sheds.inc({ reason, importance: importance() });
-      refuse(req, res);
+      const late = loopDelayMs / maxLoopDelayMs;
+      const isCalm =
+        room.size === 0 &&
+        inThisTurn < mostInOneTurn.calm &&
+        late < waitsAbove.docs &&
+        inFlight < Math.min(mostWithOne, maxInFlight * mostOfOneNetwork);
+      if (isCalm) return letIn(app, req, res, network);
+
+      const importance = importanceOf(req.method ?? '', url);
+      const to = rowOf(url)?.to;
+      if (late >= waitsAbove[importance]) return shed({ req, res, importance }, 'loop delay');
+      const isFirst = room.size === 0 && inThisTurn < mostInOneTurn.calm;
+      if (isFirst && reasonToWait({ importance, to, network }) === undefined)
+        return letIn(app, req, res, network);
+      if (room.size >= maxWaiting || network.waiting >= maxWaiting * mostOfOneNetwork)
+        return shed({ req, res, importance }, 'waiting');
+      hold({ importance, to, network, since: performance.now(), app, req, res });
     },
     close: () => clearInterval(look),
   };

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, request, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger, createMetrics } from '@gatehouse/service-kit';
-import { createOverload } from '../src/overload.ts';
-import { type Answer, startTestGateway, type TestGateway, until } from './start-gateway.ts';
+import { createOverload, type OverloadLimits } from '../src/overload.ts';
+import type { UpstreamName } from '../src/upstreams.ts';
+import { type Answer, publicHost, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const requests = {
   docs: ['GET', '/openapi.json'],
@@ -18,9 +20,14 @@ const kinds = Object.keys(requests) as (keyof typeof requests)[];
 /** The gateway with upstreams that answer /token?hold only when released; the trusted proxy tells who holds. */
 async function startHolding(t: Parameters<typeof startTestGateway>[0], env: Record<string, string>) {
   const held: ServerResponse[] = [];
+  const arrived: string[] = [];
   const gateway = await startTestGateway(t, {
-    env: { TRUSTED_PROXIES: '127.0.0.1', ...env },
-    answer: (req, res) => (req.url?.includes('hold') ? held.push(res) : res.end('{}')),
+    env: { TRUSTED_PROXIES: '127.0.0.1', MAX_WAIT_MS: '100', ...env },
+    answer: (req, res) => {
+      arrived.push(`${req.method} ${req.url}`);
+      if (req.url?.includes('hold')) held.push(res);
+      else res.end('{}');
+    },
   });
   const authorization = await gateway.bearer();
   const ask = (kind: keyof typeof requests, from = '203.0.113.1'): Promise<Answer> => {
@@ -31,6 +38,8 @@ async function startHolding(t: Parameters<typeof startTestGateway>[0], env: Reco
   const pending: Promise<Answer>[] = [];
   return {
     gateway,
+    /** What reached the upstreams, in order. */
+    arrived,
     ask,
     /** Who is refused now, of all kinds of requests. */
     async refused() {
@@ -70,7 +79,7 @@ async function shedsOf(gateway: TestGateway): Promise<Record<string, number>> {
   );
 }
 
-test('R31 as requests in flight near their bound, the least important are refused first, and health never', async (t) => {
+test('R31 as requests in flight near their bound, the least important find no room first, and health always', async (t) => {
   const { gateway, hold, refused, release } = await startHolding(t, { MAX_IN_FLIGHT: '20' });
   assert.deepEqual(await refused(), []);
   await hold(10);
@@ -93,28 +102,116 @@ test('R31 as requests in flight near their bound, the least important are refuse
   await until(() => gateway.log.some((line) => line.includes('no longer overloaded')), 5_000);
 });
 
-test('where one upstream has all that it may have, the next request to it is refused at the door, and others go on', (t) => {
+test('what waits is let in when there is room, and what matters most goes first', async (t) => {
+  const limits = { MAX_IN_FLIGHT: '20', MAX_WAIT_MS: '5000' };
+  const { gateway, arrived, hold, ask, release } = await startHolding(t, limits);
+  await hold(20);
+  const order: string[] = [];
+  const asked = (['docs', 'reads', 'writes', 'vital'] as const).map(async (kind) => {
+    const { status } = await ask(kind);
+    order.push(`${kind} ${status}`);
+  });
+  await delay(100);
+  assert.equal(order.length, 0, 'they wait');
+  assert.equal((await ask('health')).status, 200);
+  await release();
+  await Promise.all(asked);
+  assert.deepEqual(order.sort(), ['docs 200', 'reads 200', 'vital 200', 'writes 200']);
+  const forwarded = arrived.slice(20).filter((line) => line !== 'GET /openapi.json');
+  assert.deepEqual(forwarded, ['POST /token', 'POST /items', 'GET /items']);
+  assert.deepEqual(await shedsOf(gateway), {});
+  const waits = await gateway.metrics.registry.getSingleMetricAsString('wait_duration_seconds');
+  const sums = [...waits.matchAll(/^wait_duration_seconds_sum\{importance="(\w+)"\} (\S+)$/gm)];
+  assert.deepEqual(sums.map(([, importance]) => importance).sort(), ['docs', 'reads', 'vital', 'writes']);
+  for (const [line, , sum] of sums) assert.ok(Number(sum) >= 0.1 && Number(sum) < 5, line);
+});
+
+test('who leaves while waiting is not let in, and takes no room', async (t) => {
+  const limits = { MAX_IN_FLIGHT: '20', MAX_WAIT_MS: '5000' };
+  const { gateway, arrived, hold, release } = await startHolding(t, limits);
+  await hold(20);
+  const leaving = request({ port: gateway.port, path: '/token?left', headers: { host: publicHost } });
+  leaving.on('error', () => {}).end();
+  await delay(100);
+  leaving.destroy();
+  await delay(100);
+  await release();
+  assert.ok(!arrived.includes('GET /token?left'), arrived.join());
+  await hold(40);
+  for (const answer of await release()) assert.equal(answer.status, 200);
+});
+
+/** The guard alone; `ask` sends it a request, and `letIn` has those that it let in. */
+function startGuard(t: TestContext, limits: Partial<OverloadLimits>, isFull = (_: UpstreamName) => false) {
   const overload = createOverload(
-    { maxInFlight: 10_000, maxLoopDelayMs: 10_000 },
-    {
-      isFull: (upstream) => upstream === 'items',
-      logger: createLogger({ level: 'silent' }),
-      metrics: createMetrics('gateway'),
-    },
+    { maxInFlight: 10_000, maxWaiting: 10_000, maxWaitMs: 60_000, maxLoopDelayMs: 60_000, ...limits },
+    { isFull, logger: createLogger({ level: 'silent' }), metrics: createMetrics('gateway') },
   );
   t.after(() => overload.close());
-  const guarded = overload.guard((_req, res) => Object.assign(res, { isLetIn: true }));
-  const isLetIn = (url: string): boolean => {
-    const req = { method: 'GET', url, headers: {}, socket: { remoteAddress: '203.0.113.1' } };
+  const letIn: string[] = [];
+  const guarded = overload.guard((req) => letIn.push(`${req.socket.remoteAddress} ${req.url}`));
+  const ask = (url: string, remoteAddress = '203.0.113.1') => {
+    const req = { method: 'GET', url, headers: {}, socket: { remoteAddress } } as unknown as IncomingMessage;
     const res = new ServerResponse(new IncomingMessage(new Socket()));
-    guarded(req as unknown as IncomingMessage, res as ServerResponse & { req: IncomingMessage });
-    assert.equal(res.statusCode, 'isLetIn' in res ? 200 : 503);
-    return 'isLetIn' in res;
+    guarded(req, res as ServerResponse & { req: IncomingMessage });
+    return res;
   };
-  for (let i = 0; i < 1_000; i++) assert.ok(isLetIn('/items'), 'there is no need to look');
-  assert.equal(isLetIn('/items/5f0c6f0e'), false);
-  assert.ok(isLetIn('/orders'));
-  assert.ok(isLetIn('/docs'));
+  return { letIn, ask };
+}
+
+/** The next turn of the event loop has begun. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('where one upstream has all that it may have, what comes for it waits, and others go on', async (t) => {
+  const full = new Set<UpstreamName>();
+  const { letIn, ask } = startGuard(t, {}, (upstream) => full.has(upstream));
+  while (letIn.length < 1_000) {
+    ask('/items');
+    await turn();
+  }
+  full.add('items');
+  ask('/items/5f0c6f0e');
+  ask('/orders');
+  ask('/docs');
+  await turn();
+  assert.deepEqual(letIn.splice(1_000), ['203.0.113.1 /orders', '203.0.113.1 /docs']);
+  full.clear();
+  ask('/users');
+  await turn();
+  assert.deepEqual(letIn.splice(1_000).sort(), ['203.0.113.1 /items/5f0c6f0e', '203.0.113.1 /users']);
+});
+
+test('a turn of the event loop takes on a few requests, one of each network that has some', async (t) => {
+  const { letIn, ask } = startGuard(t, {});
+  for (let i = 1; i <= 22; i++) ask(`/items/${i}`, '203.0.113.1');
+  assert.equal(letIn.length, 16);
+  ask('/items/1', '203.0.113.2');
+  ask('/items/2', '203.0.113.2');
+  ask('/items/1', '203.0.113.3');
+  await turn();
+  assert.deepEqual(letIn.splice(16), [
+    '203.0.113.1 /items/17',
+    '203.0.113.2 /items/1',
+    '203.0.113.3 /items/1',
+    '203.0.113.1 /items/18',
+    '203.0.113.2 /items/2',
+    '203.0.113.1 /items/19',
+    '203.0.113.1 /items/20',
+    '203.0.113.1 /items/21',
+  ]);
+  await turn();
+  assert.deepEqual(letIn.splice(16), ['203.0.113.1 /items/22']);
+});
+
+test('one more than may wait is refused at once, and one network leaves places to others', (t) => {
+  const { letIn, ask } = startGuard(t, { maxWaiting: 10 });
+  const statuses = (count: number, address: string) =>
+    Array.from({ length: count }, () => ask('/items', address).statusCode);
+  statuses(16, '203.0.113.1');
+  assert.equal(letIn.length, 16);
+  assert.deepEqual(statuses(5, '203.0.113.1'), [200, 200, 200, 200, 503]);
+  assert.deepEqual(statuses(5, '203.0.113.2'), [200, 200, 200, 200, 503]);
+  assert.deepEqual(statuses(3, '203.0.113.3'), [200, 200, 503]);
 });
 
 test('slow requests of one network leave room for others', async (t) => {

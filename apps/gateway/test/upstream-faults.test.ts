@@ -278,7 +278,7 @@ test('200 clients that send one byte of their bodies take nothing from the other
 
 test('a frozen upstream: of 1,100 requests each one is answered, and those without a connection never ask', async (t) => {
   const upstream = await startRawUpstream(t, () => {});
-  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
+  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url, env: { MAX_WAIT_MS: '500' } });
   const headers = { authorization: await gateway.bearer() };
   const answers = await Promise.all(
     Array.from({ length: 1_100 }, () => gateway.send('/items', { method: 'POST', headers })),
