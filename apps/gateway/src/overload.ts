@@ -13,10 +13,10 @@ import { type Importance, importanceOf, rowOf, type UpstreamName } from './upstr
 import { createWaitingRoom, type Waiting } from './waiting-room.ts';
 
 /**
- * The part of the process's capacity that must be taken before requests of this importance have to wait. It is taken
- * by requests in flight, and by an event loop that is late.
+ * The part of the process's capacity that must be taken before there is no room for requests of this importance: by
+ * requests in flight, behind which they wait, or by an event loop that is late, behind which they have waited.
  */
-const waitsAbove: Record<Importance, number> = { docs: 0.5, reads: 0.7, writes: 0.85, vital: 1 };
+const noRoomAbove: Record<Importance, number> = { docs: 0.5, reads: 0.7, writes: 0.85, vital: 1 };
 // Slow requests from one network leave room for everybody else's.
 const mostOfOneNetwork = 0.4;
 /**
@@ -91,7 +91,7 @@ export function createOverload(
   });
   const waits = histogramIn(metrics.registry, {
     name: 'wait_duration_seconds',
-    help: 'How long requests waited for room before they were let in or refused, of those that had to',
+    help: 'How long requests waited for room, of those that had to',
     labelNames: ['importance'],
   });
   const waitsOf = {
@@ -133,7 +133,7 @@ export function createOverload(
     network,
   }: Pick<Held, 'importance' | 'to' | 'network'>): ReasonToWait | undefined {
     if (network.inFlight >= maxInFlight * mostOfOneNetwork) return 'one network';
-    if (inFlight >= maxInFlight * waitsAbove[importance]) return 'in flight';
+    if (inFlight >= maxInFlight * noRoomAbove[importance]) return 'in flight';
     return to !== undefined && isFull(to) ? 'one upstream' : undefined;
   }
 
@@ -210,17 +210,14 @@ export function createOverload(
       if (url.startsWith('/health/')) return app(req, res);
       const network = networkOf(req);
       const late = loopDelayMs / maxLoopDelayMs;
+      const isFirst = room.size === 0 && inThisTurn < mostInOneTurn.calm;
       const isCalm =
-        room.size === 0 &&
-        inThisTurn < mostInOneTurn.calm &&
-        late < waitsAbove.docs &&
-        inFlight < Math.min(mostWithOne, maxInFlight * mostOfOneNetwork);
-      if (isCalm) return letIn(app, req, res, network);
+        late < noRoomAbove.docs && inFlight < Math.min(mostWithOne, maxInFlight * mostOfOneNetwork);
+      if (isFirst && isCalm) return letIn(app, req, res, network);
 
       const importance = importanceOf(req.method ?? '', url);
       const to = rowOf(url)?.to;
-      if (late >= waitsAbove[importance]) return shed({ req, res, importance }, 'loop delay');
-      const isFirst = room.size === 0 && inThisTurn < mostInOneTurn.calm;
+      if (late >= noRoomAbove[importance]) return shed({ req, res, importance }, 'loop delay');
       if (isFirst && reasonToWait({ importance, to, network }) === undefined)
         return letIn(app, req, res, network);
       if (room.size >= maxWaiting || network.waiting >= maxWaiting * mostOfOneNetwork)
