@@ -124,6 +124,13 @@ test('what waits is let in when there is room, and what matters most goes first'
   const sums = [...waits.matchAll(/^wait_duration_seconds_sum\{importance="(\w+)"\} (\S+)$/gm)];
   assert.deepEqual(sums.map(([, importance]) => importance).sort(), ['docs', 'reads', 'vital', 'writes']);
   for (const [line, , sum] of sums) assert.ok(Number(sum) >= 0.1 && Number(sum) < 5, line);
+
+  assert.equal((await ask('reads')).status, 200);
+  const logged = () => gateway.log.filter((line) => line.includes('"path":"/items"'));
+  await until(() => logged().length === 3, 2_000);
+  const waited = logged().map((line) => JSON.parse(line).waitedMs);
+  assert.ok(waited[0] >= 100 && waited[1] >= 100, `as long as in the metric: ${waited}`);
+  assert.equal(waited[2], undefined, 'who did not wait');
 });
 
 test('who leaves while waiting is not let in, and takes no room', async (t) => {

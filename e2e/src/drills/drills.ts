@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createRedisClient } from '@gatehouse/redis';
 import { availability, type Load, type Outcome, p99, statuses } from './load.ts';
 import { isLive, isReady, type Member, type Processes } from './processes.ts';
-import { keyIdOf, post, revoke, signIn, statusOf } from './tokens.ts';
+import { authorize, keyIdOf, post, revoke, signIn, statusOf } from './tokens.ts';
 
 /** One fault, done to a system under load. */
 export interface Drill {
@@ -374,6 +374,44 @@ export const drills: readonly Drill[] = [
         measured: `${outcomes.join(', ')}; ${percent(available)} of ${meanwhile.length} requests`,
         holds:
           available === 100 && outcomes.every((outcome) => /then (?:refreshed|invalid_grant)$/.test(outcome)),
+      };
+    },
+  },
+  {
+    id: 'R17',
+    fault: 'auth started once more; each request goes to the process that did not have the last one',
+    expected:
+      'every sign-in completes; of 20 redemptions of a code at once one succeeds; 20 refreshes at once have one successor',
+    async run({ issuer, startAnotherAuth, members: { auth } }) {
+      const processes = [auth, await startAnotherAuth()];
+      let requests = 0;
+      const next = () => (processes[requests++ % processes.length] as Member).url;
+      const ask = async (form: Record<string, string>) => {
+        const { status, body } = await post(`${next()}/token`, form);
+        return { status, refreshToken: (body as { refresh_token?: string }).refresh_token };
+      };
+      const askAtOnce = (form: Record<string, string>) =>
+        Promise.all(Array.from({ length: 20 }, () => ask(form)));
+      const given: string[] = [];
+      const [redeemed, successors]: [number[], number[]] = [[], []];
+      for (let round = 0; round < 5; round += 1) {
+        const answers = await askAtOnce(await authorize(issuer, next));
+        redeemed.push(answers.filter(({ status }) => status === 200).length);
+        const { status, refreshToken = '' } = await ask(await authorize(issuer, next));
+        given.push(String(status));
+        const refreshed = await askAtOnce({
+          grant_type: 'refresh_token',
+          client_id: 'demo-cli',
+          refresh_token: refreshToken,
+        });
+        successors.push(new Set(refreshed.map((answer) => answer.refreshToken)).size);
+      }
+      processes[1]?.signal('SIGTERM');
+      return {
+        measured: `${2 * given.length} sign-ins; a code brought once ${given.join(', ')}; brought 20 times at once, ${redeemed.join(', ')} of them 200; successors ${successors.join(', ')}; ${requests} requests`,
+        holds:
+          given.every((status) => status === '200') &&
+          [...redeemed, ...successors].every((count) => count === 1),
       };
     },
   },

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type RealServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { freePort, type RealServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { freePorts } from '../system.ts';
 
 const root = new URL('../../..', import.meta.url).pathname;
@@ -24,8 +24,11 @@ export interface Member {
 
 /** The system as it runs in production: a process for each service, a PostgreSQL and a Redis. */
 export interface Processes extends AsyncDisposable {
+  readonly issuer: string;
   readonly redis: RealServer;
   readonly members: Record<'gateway' | 'auth' | 'users' | 'items' | 'orders', Member>;
+  /** Starts auth once more, beside the one that there is; the gateway does not know of it. */
+  startAnotherAuth(): Promise<Member>;
   /** What the command line for signing keys writes. */
   keys(...command: string[]): Promise<string>;
 }
@@ -92,8 +95,10 @@ export async function startProcesses(): Promise<Processes> {
   }
   const opened = opening.move();
   return {
+    issuer,
     redis,
     members: started as Processes['members'],
+    startAnotherAuth: async () => startMember('auth', await freePort(), environments.auth, opened),
     async keys(...command) {
       const file = `${root}/apps/auth/src/keys-cli.ts`;
       const { stdout } = await promisify(execFile)(process.execPath, [file, ...command], {

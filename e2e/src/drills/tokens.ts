@@ -1,3 +1,9 @@
+import { randomBytes } from 'node:crypto';
+import { createBrowser } from '@gatehouse/test-kit';
+import { calculatePKCECodeChallenge } from 'openid-client';
+
+const alicePassword = 'alice-demo-pass';
+
 /** What alice gets for her password. */
 export interface Tokens {
   access: string;
@@ -11,11 +17,42 @@ export async function signIn(gateway: string, scope = ''): Promise<Tokens> {
     client_id: 'demo-first-party',
     scope: `profile:read items:read orders:read ${scope}`.trim(),
     username: 'alice',
-    password: 'alice-demo-pass',
+    password: alicePassword,
   });
   const { access_token, refresh_token } = body as { access_token?: string; refresh_token?: string };
   if (access_token === undefined) throw new Error(`no token: ${JSON.stringify(body)}`);
   return { access: access_token, refresh: refresh_token };
+}
+
+/**
+ * Takes alice through sign-in and consent for demo-cli, each request at the address that `next` names for it.
+ * @returns the form that redeems her code
+ */
+export async function authorize(issuer: string, next: () => string): Promise<Record<string, string>> {
+  const code_verifier = randomBytes(32).toString('base64url');
+  const request = { client_id: 'demo-cli', redirect_uri: 'http://127.0.0.1:9999/callback' };
+  const url = new URL('/authorize', issuer);
+  url.search = `${new URLSearchParams({
+    ...request,
+    response_type: 'code',
+    scope: 'openid offline_access items:read',
+    prompt: 'consent',
+    code_challenge: await calculatePKCECodeChallenge(code_verifier),
+    code_challenge_method: 'S256',
+  })}`;
+  const browser = createBrowser({
+    connectTo: {
+      get [issuer]() {
+        return next();
+      },
+    },
+  });
+  let page = await browser.open(url.href);
+  page = await browser.submit(page, { username: 'alice', password: alicePassword }, { button: 'Sign in' });
+  page = await browser.submit(page, {}, { button: 'Allow' });
+  const code = new URL(page.redirect ?? page.url).searchParams.get('code');
+  if (code === null) throw new Error(`no code: ${page.status}`);
+  return { ...request, grant_type: 'authorization_code', code, code_verifier };
 }
 
 /** @returns the status of the answer: 200 once the token is revoked for good */

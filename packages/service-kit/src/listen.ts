@@ -22,6 +22,8 @@ export interface Listener {
 }
 
 const drainTimeoutMs = 8_000;
+// Connections that wait to be accepted, as many as Linux allows: who finds no place among them tries again in a second.
+const backlog = 4_096;
 
 const limits = {
   maxHeaderSize: 16 * 1024,
@@ -51,7 +53,7 @@ export async function listen(
   const server: Server = secure ?? createServer(limits, app);
   server.maxConnections = 10_000;
   server.on('clientError', answerClientError);
-  server.listen(port, host);
+  server.listen({ port, host, backlog });
   try {
     await once(server, 'listening');
   } catch (error) {

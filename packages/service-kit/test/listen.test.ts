@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
 import { listen } from '../src/index.ts';
@@ -39,6 +41,28 @@ test('close() lets the request in flight finish, closes idle connections and tak
   release.resolve();
   assert.equal(await answer, 'whole');
   await closed;
+});
+
+test('R32 a thousand connections find a place to wait while the process accepts none', async (t) => {
+  const mostOfSystem =
+    process.platform === 'linux' ? Number(readFileSync('/proc/sys/net/core/somaxconn')) : 128;
+  const listening = `
+    const { workerData, parentPort } = require('node:worker_threads');
+    import(workerData).then(async ({ listen }) => {
+      const { port } = await listen((_req, res) => res.end(), { host: '127.0.0.1', port: 0 });
+      parentPort.postMessage(port);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });`;
+  const worker = new Worker(listening, { eval: true, workerData: import.meta.resolve('../src/listen.ts') });
+  const [port] = await once(worker, 'message');
+  const sockets = Array.from({ length: Math.min(1_000, mostOfSystem) }, () => connect(port, '127.0.0.1'));
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy();
+    await worker.terminate();
+  });
+  await Promise.all(
+    sockets.map((socket) => once(socket, 'connect', { signal: AbortSignal.timeout(10_000) })),
+  );
 });
 
 test('H05 H25 what the parser refuses is answered as a problem and the connection is closed', async (t) => {
