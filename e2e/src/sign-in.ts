@@ -25,6 +25,9 @@ export const passwords = {
 
 export type Username = keyof typeof passwords;
 
+/** Who signs in: an account of the demo by its name, or any other one. */
+export type Account = Username | { username: string; password: string };
+
 /** An access token of the account by the password grant, with exactly these scopes. */
 export async function tokenOf(username: Username, scope: string): Promise<string> {
   const parameters = { username, password: passwords[username], scope };
@@ -74,9 +77,11 @@ type Step = 'sign in' | 'consent';
 export async function walkPages(
   browser: Browser,
   url: URL,
-  username: Username,
+  account: Account,
   answer: 'Allow' | 'Deny' = 'Allow',
 ): Promise<{ callback: URL; steps: Step[] }> {
+  const { username, password } =
+    typeof account === 'string' ? { username: account, password: passwords[account] } : account;
   const steps: Step[] = [];
   let page = await browser.open(url.href);
   while (page.redirect === undefined) {
@@ -85,7 +90,7 @@ export async function walkPages(
     if (steps.includes(step)) throw new Error(`the page "${step}" came a second time`);
     steps.push(step);
     if (step === 'consent') page = await browser.submit(page, {}, { button: answer });
-    else page = await submitPassword(browser, page, username, passwords[username]);
+    else page = await submitPassword(browser, page, username, password);
   }
   // The pages' addresses show what these two hold; without their signatures they open nothing.
   const secretCookies = browser.cookies.filter(({ name }) => name !== 'interaction' && name !== 'resume');
@@ -114,9 +119,9 @@ function stepOf({ forms, status, text }: Page): Step {
 }
 
 /** Signs the account in to `demo-web` by code and PKCE, through the pages, and redeems the code. */
-export async function signIn(username: Username, scope: string, browser = createBrowser()) {
+export async function signIn(account: Account, scope: string, browser = createBrowser()) {
   const request = await authorizationRequest(scope);
-  const { callback, steps } = await walkPages(browser, request.url, username);
+  const { callback, steps } = await walkPages(browser, request.url, account);
   const tokens = await redeem(request, callback);
   return { ...request, browser, callback, steps, tokens };
 }
