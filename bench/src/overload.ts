@@ -45,7 +45,7 @@ for (const { child } of [stage.upstream, closed, open]) pin(child.pid, `1-${avai
 const results: Sent[] = [];
 const shares: number[] = [];
 try {
-  // Twice, as what is sent at a rate takes other ways through the code.
+  // Warms up both: what has to wait takes other ways through the code.
   await send(overload, await keepBusy());
   for (let round = 1; round <= rounds; round++) {
     const capacity = await keepBusy();

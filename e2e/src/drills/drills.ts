@@ -383,7 +383,8 @@ export const drills: readonly Drill[] = [
     expected:
       'every sign-in completes; of 20 redemptions of a code at once one succeeds; 20 refreshes at once have one successor',
     async run({ issuer, startAnotherAuth, members: { auth } }) {
-      const processes = [auth, await startAnotherAuth()];
+      const another = await startAnotherAuth();
+      const processes = [auth, another];
       let requests = 0;
       const next = () => (processes[requests++ % processes.length] as Member).url;
       const ask = async (form: Record<string, string>) => {
@@ -406,7 +407,7 @@ export const drills: readonly Drill[] = [
         });
         successors.push(new Set(refreshed.map((answer) => answer.refreshToken)).size);
       }
-      processes[1]?.signal('SIGTERM');
+      another.signal('SIGTERM');
       return {
         measured: `${2 * given.length} sign-ins; a code brought once ${given.join(', ')}; brought 20 times at once, ${redeemed.join(', ')} of them 200; successors ${successors.join(', ')}; ${requests} requests`,
         holds:
