@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { rawRequest } from '@gatehouse/test-kit';
+import { nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
 import { listen } from '../src/index.ts';
 
@@ -41,6 +43,20 @@ test('close() lets the request in flight finish, closes idle connections and tak
   release.resolve();
   assert.equal(await answer, 'whole');
   await closed;
+});
+
+test('in a process that listens, what many requests keep for a while is not made among the old objects', async () => {
+  const program = `
+    const { listen } = await import(${JSON.stringify(import.meta.resolve('../src/listen.ts'))});
+    const { close } = await listen(() => {}, { host: '127.0.0.1', port: 0 });
+    await close();
+    const make = (i) => [{ i }, i];
+    const kept = [];
+    for (let i = 0; i < 1_500_000; i++) kept.push(make(i));
+    console.log(%InYoungGeneration(make(0)));`;
+  const args = ['--allow-natives-syntax', '--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: nodeSettings });
+  assert.equal(stdout, 'true\n');
 });
 
 test('R32 a thousand connections find a place to wait while the process accepts none', async (t) => {
