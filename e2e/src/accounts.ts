@@ -8,8 +8,8 @@ import { tokenOf } from './sign-in.ts';
 import { gateway } from './target.ts';
 
 /** A new account, as somebody who registers gets it. */
-export async function register() {
-  const json = { username: `user-${randomUUID().slice(0, 8)}`, password: 'seven grey herons' };
+export async function register(username = `user-${randomUUID().slice(0, 8)}`) {
+  const json = { username, password: 'seven grey herons' };
   assert.equal((await call(`${gateway}/register`, { json })).status, 202);
   const config = await client('demo-first-party');
   const signIn = (scope: string) => genericGrantRequest(config, 'password', { ...json, scope });

@@ -5,18 +5,18 @@ import { globSync } from 'node:fs';
 /**
  * Runs the test files that match through node:test, with these variables besides ours; whether all passed.
  * @param title only the tests whose title has this in it
- * @param atOnce how many files; one, where lags are measured or ports are shared
  */
 export async function runTests(
   pattern: string,
   variables: Record<string, string>,
-  { title, atOnce = 1 }: { title?: string; atOnce?: number } = {},
+  title?: string,
 ): Promise<boolean> {
   const files = globSync(pattern, { cwd: import.meta.dirname }).sort();
   if (files.length === 0) throw new Error(`no test file matches ${pattern}`);
+  // One file at a time: lags are measured, and the faults share their ports.
   const options = [
     '--test',
-    `--test-concurrency=${atOnce}`,
+    '--test-concurrency=1',
     '--test-reporter=spec',
     '--test-timeout=120000',
     '--test-force-exit',

@@ -6,8 +6,6 @@ import { addressesOf, freePorts, lastLines, startSystem, temporaryDirectory } fr
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-// A browser waits a lot.
-const pagesAtOnce = 2;
 const { BASE_URL } = process.env;
 process.exitCode = (await (BASE_URL ? testRunning() : testOwn())) ? 0 : 1;
 
@@ -18,7 +16,7 @@ async function testRunning(): Promise<boolean> {
   if (missing.length > 0) print(`some checks are left out: ${missing.join(', ')} not set`);
   print('not checked: the logs of that system, and what happens when it stops');
   const flows = await runTests('flows/*.test.ts', {});
-  return (await runTests('pages/*.test.ts', {}, { atOnce: pagesAtOnce })) && flows;
+  return (await runTests('pages/*.test.ts', {})) && flows;
 }
 
 /** The flows against a system of our own, then its logs, then the faults; with TLS what it makes different. */
@@ -47,8 +45,8 @@ async function testOwn(): Promise<boolean> {
   const flows = await runTests('flows/*.test.ts', { ...variables, ...addresses });
   // A browser decides by itself what it does with Secure cookies; the rest of the pages is the same.
   const pages = await (withTls
-    ? runTests('pages/pages.test.ts', addresses, { title: 'sign-in and consent' })
-    : runTests('pages/*.test.ts', addresses, { atOnce: pagesAtOnce }));
+    ? runTests('pages/pages.test.ts', addresses, 'sign-in and consent')
+    : runTests('pages/*.test.ts', addresses));
   if (!flows || !pages)
     print(`what went wrong inside, if anything:\n${lastLines(complaints(system.output()))}`);
   await system.stop();

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import type { Browser } from 'playwright-core';
+import { register } from '../accounts.ts';
 import { passwords, tokenOf } from '../sign-in.ts';
 import { gateway } from '../target.ts';
 import { violations } from './axe.ts';
@@ -18,6 +20,8 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
     const faults = watchFaults(context, gateway);
     const page = await context.newPage();
+    // As long as a name may be, and without a place to break it.
+    const { username } = await register(randomUUID().replaceAll('-', ''));
     await openExplorer(page, gateway, 'live');
     await signInAs(page, { username: 'alice', password: passwords.alice }, ['users:admin']);
     await page.getByText('are for an admin').waitFor();
@@ -31,6 +35,7 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     await page.getByText('key-rotation').first().waitFor();
     assert.deepEqual(await violations(page), []);
 
+    await page.locator('.audit tbody tr', { hasText: username }).first().waitFor();
     await page.setViewportSize({ width: 360, height: 900 });
     const width = await page.evaluate<number>('document.documentElement.scrollWidth');
     assert.ok(width <= 360, `${width} px wide`);
