@@ -83,12 +83,12 @@ cost with jose 4, by a profile of its verification alone, two fifths were the si
 key, and as much were express-oauth2-jwt-bearer and jose; our own checks were three hundredths.
 
 What paid, in turns with the process without it: a line of the access log written in one piece, 9 of 155. jose 6 under
-express-oauth2-jwt-bearer, which asks for 4: 45 to 50 of 440 to 510 for a new token; the row of the parts as they come has
-it too. And over 64 connections, where V8 had come to make the listeners of each response old objects, and so kept every request until the next
-full collection, an option against that, in the listen() of service-kit: 196 instead of 238, and 294 MB instead of 420. What
-showed no steady gain: labels of metrics kept resolved, one timer for all deadlines of a request, fewer threads for garbage
-collection, a larger young generation. http-proxy-middleware, of which only the call of our transport is used, cost about
-10 of 170 on a busy machine; it stays, as the way to everything else that it can do.
+express-oauth2-jwt-bearer, which asks for 4: 45 to 50 of 440 to 510 for a new token; the row of the parts has it too. And
+over 64 connections, where V8 had come to make the listeners of each response old objects, and so kept every request until
+the next full collection, an option against that, in the listen() of service-kit: 196 instead of 238, and 294 MB instead of
+420. What showed no steady gain: labels of metrics kept resolved, one timer for all deadlines of a request, fewer threads for
+garbage collection, a larger young generation. http-proxy-middleware, of which only the call of our transport is used, cost
+about 10 of 170 on a busy machine; it stays, as the way to everything else that it can do.
 
 ${measuredOn(packages)} HAProxy ${haproxyVersion() ?? 'not installed'}.
 Run it with \`npm run bench -- gateway\`; it needs Linux and redis-server, and takes HAProxy in where \`haproxy\` is installed.`;
