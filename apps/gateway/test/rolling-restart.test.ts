@@ -37,10 +37,10 @@ async function startGatewayProcess(t: TestContext, env: Record<string, string>) 
       },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    for (let tries = 0; !(await isReady(url)); tries++) {
-      assert.ok(tries < 600 && child.exitCode === null, 'the gateway does not start');
-      await delay(50);
-    }
+    await until('the gateway is ready', () => {
+      assert.equal(child.exitCode, null);
+      return isReady(url);
+    });
   };
   t.after(() => child.kill('SIGKILL'));
   await start();
@@ -53,6 +53,13 @@ async function startGatewayProcess(t: TestContext, env: Record<string, string>) 
       await start();
     },
   };
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await isSo()); tries++) {
+    assert.ok(tries < 600, `waited in vain: ${what}`);
+    await delay(50);
+  }
 }
 
 async function isReady(url: string): Promise<boolean> {
@@ -125,8 +132,7 @@ test('R18 R19 two gateways behind a balancer are restarted in turn, three times 
   for (let round = 0; round < 3; round++) {
     for (const gateway of gateways) {
       await gateway.restart();
-      // As long as the balancer takes to see that it is back.
-      await delay(1_000);
+      await until('the balancer sees that it is back', balancer.usesAll);
     }
   }
   const { failures, count } = await load.stop();

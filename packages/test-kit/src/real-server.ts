@@ -114,11 +114,12 @@ export async function startPostgres(
  * An HAProxy on a free port that balances between the addresses, each of which it asks for /health/ready five times a
  * second; it ends with the test.
  * @param host what it says in Host, whatever the client did
+ * @returns with `usesAll`, which says whether it takes every address for one that answers
  */
 export async function startHaproxy(
   t: TestContext,
   { addresses, host }: { addresses: readonly string[]; host: string },
-): Promise<RealServer> {
+): Promise<RealServer & { usesAll(): Promise<boolean> }> {
   const file = requireProgram('haproxy');
   const directory = mkdtempSync(join(tmpdir(), 'gatehouse-haproxy-'));
   const port = await freePort();
@@ -130,9 +131,13 @@ export async function startHaproxy(
   timeout connect 1s
   timeout client 30s
   timeout server 10s
+  # Unless it is said, a check fails after its interval: too soon on a busy machine.
+  timeout check 5s
   option redispatch
 frontend public
   bind 127.0.0.1:${port}
+  monitor-uri /uses-all
+  monitor fail if { nbsrv(servers) lt ${addresses.length} }
   http-request set-header Host ${host}
   default_backend servers
 backend servers
@@ -143,7 +148,16 @@ ${servers.join('\n')}
   );
   const server = await start(file, ['-db', '-V', '-f', 'haproxy.cfg'], directory, 'SIGTERM');
   t.after(server.stop);
-  return { url: `http://127.0.0.1:${port}`, ...server };
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    url,
+    ...server,
+    async usesAll() {
+      const response = await fetch(`${url}/uses-all`, { signal: AbortSignal.timeout(5_000) });
+      await response.body?.cancel();
+      return response.ok;
+    },
+  };
 }
 
 async function start(
