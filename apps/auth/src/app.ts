@@ -9,6 +9,7 @@ import {
   type Health,
   type Logger,
   type Metrics,
+  messagesOf,
   notFound,
   openDatabase,
   problemHandler,
@@ -196,5 +197,5 @@ export async function startAuth(
     metrics,
   });
 
-  return await serve(app, { config, health, metrics, logger }, opening);
+  return await serve(app, { config, health, metrics, logger, messages: messagesOf(app) }, opening);
 }

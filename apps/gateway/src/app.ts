@@ -9,6 +9,7 @@ import {
   type Logger,
   listen,
   type Metrics,
+  messagesOf,
   notFound,
   openGuard,
   problemHandler,
@@ -185,7 +186,8 @@ export async function startGateway(
     // Else node:http itself would ask for the body, which must not come this way.
     redirect.server.on('checkContinue', answer);
   }
-  const running = await serve(listener, { config, health, metrics, logger, tls }, opening);
+  const messages = messagesOf(app);
+  const running = await serve(listener, { config, health, metrics, logger, tls, messages }, opening);
   refuseTunnels(running.listener.server, listener);
   limitConnections(running.listener.server, bounds);
   return running;

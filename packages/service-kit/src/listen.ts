@@ -9,6 +9,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
+import type { MessageClasses } from './express-messages.ts';
 import type { Logger } from './log.ts';
 import { Problem, problemBody } from './problem.ts';
 import { followCertificate, readCertificate, type TlsFiles } from './tls.ts';
@@ -41,16 +42,28 @@ const handshake = { minVersion: 'TLSv1.2', handshakeTimeout: 5_000 } as const;
  * Serves the app with every limit of node:http set.
  * @param port 0 takes a free one
  * @param tls the files of the certificate, where it is served by HTTPS
+ * @param messages what requests and answers are made of, where that is not left to node:http
  * @throws Error with one plain line when the address cannot be had
  * @throws ConfigError when there is something wrong with the certificate
  */
 export async function listen(
   app: RequestListener,
-  { host, port, tls }: { host: string; port: number; tls?: { files: TlsFiles; logger: Logger } | undefined },
+  {
+    host,
+    port,
+    tls,
+    messages,
+  }: {
+    host: string;
+    port: number;
+    tls?: { files: TlsFiles; logger: Logger } | undefined;
+    messages?: MessageClasses;
+  },
 ): Promise<Listener> {
   keepGarbageYoung();
-  const secure = tls && createTlsServer({ ...limits, ...handshake, ...readCertificate(tls.files) }, app);
-  const server: Server = secure ?? createServer(limits, app);
+  const options = { ...limits, ...messages };
+  const secure = tls && createTlsServer({ ...options, ...handshake, ...readCertificate(tls.files) }, app);
+  const server: Server = secure ?? createServer(options, app);
   server.maxConnections = 10_000;
   server.on('clientError', answerClientError);
   server.listen({ port, host, backlog });

@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProcessConfig } from './config.ts';
+import type { MessageClasses } from './express-messages.ts';
 import type { Health } from './health.ts';
 import { type Listener, listen } from './listen.ts';
 import type { Logger } from './log.ts';
@@ -22,6 +23,7 @@ export interface RunningService extends Closable {
  * The last step of a start: serves the app, and the metrics where they have a port.
  * @param opened what the app stands on; it is disposed after the last request, and at once if this step fails
  * @param tls where it is served by HTTPS
+ * @param messages what requests and answers are made of
  * @returns whose `close` turns readiness off, lets requests finish, then disposes `opened`
  */
 export async function serve(
@@ -32,12 +34,14 @@ export async function serve(
     metrics,
     logger,
     tls: files,
+    messages,
   }: {
     config: ProcessConfig;
     health: Health;
     metrics: Metrics;
     logger: Logger;
     tls?: TlsFiles | undefined;
+    messages: MessageClasses;
   },
   opened: AsyncDisposableStack,
 ): Promise<RunningService> {
@@ -45,7 +49,7 @@ export async function serve(
     const metricsListener = await listenMetrics(metrics.registry, { host, port: metricsPort });
     opened.defer(() => metricsListener.close());
   }
-  const listener = await listen(app, { host, port, tls: files && { files, logger } });
+  const listener = await listen(app, { host, port, tls: files && { files, logger }, messages });
   opened.defer(() => listener.close());
   opened.defer(() => health.drain());
   logger.info({ port: listener.port }, 'listening');

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
-import { listen } from '../src/index.ts';
+import { listen, messagesOf } from '../src/index.ts';
 
 const onLoopback = { host: '127.0.0.1', port: 0 };
 
@@ -43,6 +43,24 @@ test('close() lets the request in flight finish, closes idle connections and tak
   release.resolve();
   assert.equal(await answer, 'whole');
   await closed;
+});
+
+test('requests and answers are those of the app from the start, so that Express changes neither', async (t) => {
+  const app = express();
+  app.get('/name', (req, res) => res.send(`${req.path} ${JSON.stringify(res.locals)}`));
+  const messages = messagesOf(app);
+  const isOwn: boolean[] = [];
+  const listener = await listen(
+    (req, res) => {
+      isOwn.push(Object.getPrototypeOf(req) === app.request, Object.getPrototypeOf(res) === app.response);
+      app(req, res);
+    },
+    { ...onLoopback, messages },
+  );
+  t.after(() => listener.close());
+  const answer = await fetch(`${listener.url}/name`);
+  assert.equal(await answer.text(), '/name {}');
+  assert.deepEqual(isOwn, [true, true]);
 });
 
 test('in a process that listens, what many requests keep for a while is not made among the old objects', async () => {
