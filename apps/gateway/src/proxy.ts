@@ -69,9 +69,10 @@ export function createUpstreamProxy(
     keepAliveMaxTimeout: 60_000,
     maxHeaderSize: 16 * 1024,
   });
-  const handler = createProxyMiddleware({
+  const forward = createProxyMiddleware({
     // As text it would be parsed twice for each request.
     target: new URL(url),
+    pathFilter: () => true,
     // The default plugins answer errors with the host and the URL of the upstream.
     ejectPlugins: true,
     plugins: [
@@ -114,7 +115,11 @@ export function createUpstreamProxy(
     ],
   });
   return {
-    handler: handler as RequestHandler,
+    handler(req, res, next) {
+      // It would be parsed once more, for the filter that lets everything pass; the transport takes the original one.
+      req.url = '';
+      void forward(req, res, next);
+    },
     isFull: () => taken.inFlight >= mostWithOne,
     close: () => pool.destroy(),
   };
