@@ -69,7 +69,11 @@ export function openLogOutput(fd: number): ReturnType<typeof pino.destination> {
     minLength: 12_288,
     periodicFlush: 100,
     maxLength: mostHeldBytes,
+    contentMode: 'buffer',
   });
+  const write = output.write.bind(output) as unknown as (line: Buffer) => boolean;
+  // Held as text, all lines would be copied and counted once more with each one that comes.
+  output.write = (line: string) => write(Buffer.from(line));
   let isFailing = false;
   let lost = 0;
   output.on('error', (error: NodeJS.ErrnoException) => {
