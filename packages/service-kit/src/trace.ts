@@ -60,17 +60,20 @@ export function continueTrace(req: IncomingMessage, service: string, path: strin
   const traceparent = validParent(headers.traceparent);
   const tracestate = traceparent && validState(headers.tracestate);
   if (tracestate === undefined) delete headers.tracestate;
-  const parent = traceparent === undefined ? undefined : { traceparent, tracestate };
-  const attributes = {
-    'http.request.method': method,
-    'http.request.header.x-request-id': [String(headers['x-request-id'])],
-    'url.scheme': 'http',
-    'url.path': path,
-  };
   // Checks of health come every few seconds, and nobody looks for them in a trace.
   const span = path.startsWith('/health/')
     ? undefined
-    : tracing?.openServerSpan(service, method, attributes, parent);
+    : tracing?.openServerSpan(
+        service,
+        method,
+        {
+          'http.request.method': method,
+          'http.request.header.x-request-id': [String(headers['x-request-id'])],
+          'url.scheme': 'http',
+          'url.path': path,
+        },
+        traceparent === undefined ? undefined : { traceparent, tracestate },
+      );
   headers.traceparent = span?.traceparent ?? traceparent ?? newParent();
   return span;
 }
