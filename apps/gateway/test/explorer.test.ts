@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { decidingFiles } from '@gatehouse/explorer';
+import { nodeSettings } from '@gatehouse/test-kit';
 import { startTestGateway } from './start-gateway.ts';
 
 const page = new URL('../../../packages/explorer/src/page/', import.meta.url);
@@ -47,6 +50,21 @@ test('the page runs the one inline script that its policy names, and nothing els
     for (const [, url] of text.matchAll(/(?:src|href)="([^"]*)"/g))
       assert.equal((await gateway.send(String(url))).status, 200, url);
   }
+});
+
+test('what strips types is loaded when the first module is asked for, and not before', async () => {
+  const program = `
+    import { createRequire } from 'node:module';
+    const { explorerFiles } = await import(${JSON.stringify(import.meta.resolve('@gatehouse/explorer'))});
+    const { cache } = createRequire(${JSON.stringify(import.meta.url)});
+    const isLoaded = () => Object.keys(cache).some((path) => path.includes('amaro'));
+    const files = explorerFiles();
+    const before = isLoaded();
+    files.get('/explorer/main.ts').read();
+    console.log(before, isLoaded());`;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: nodeSettings });
+  assert.equal(stdout, 'false true\n');
 });
 
 test('every module that a module asks for is served, as JavaScript, with the lines of its source', async (t) => {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { transformSync } from 'amaro';
 import { decidingFiles } from './page/lab/deciding-files.ts';
 
 export { decidingFiles };
@@ -72,7 +72,11 @@ export function explorerFiles(): Map<string, ExplorerFile> {
   return files;
 }
 
+const require = createRequire(import.meta.url);
+
 function withoutTypes(url: URL): Buffer {
+  // It takes 20 MB, which a gateway that nobody explores need not have.
+  const { transformSync }: typeof import('amaro') = require('amaro');
   const { code } = transformSync(readFileSync(url, 'utf8'), {
     mode: 'strip-only',
     filename: fileURLToPath(url),
