@@ -8,7 +8,7 @@ import { sized } from './size.ts';
 import { startStage } from './stage.ts';
 
 const plan: Plan = {
-  rounds: 3,
+  rounds: 5,
   slices: 10,
   warmUpRequests: sized(10_000),
   measuredRequests: sized(20_000),

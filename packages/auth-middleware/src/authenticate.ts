@@ -253,7 +253,7 @@ export function createAuthenticate({
 
 // A token takes ten times as much room, and what is kept of it would be worth stealing.
 function keyOf(header: string): string {
-  return hash('sha256', header, 'base64url');
+  return hash('sha256', header, 'binary');
 }
 
 function tokenIn(header: string): string {

@@ -26,9 +26,9 @@ export function createRevocationIndex(): RevocationIndex {
     add(revocation) {
       const { exp } = revocation;
       if ('jti' in revocation) {
-        tokens.set(revocation.jti, Math.max(exp, tokens.get(revocation.jti) ?? 0));
+        prolong(tokens, revocation.jti, exp);
       } else if ('gid' in revocation) {
-        grants.set(revocation.gid, Math.max(exp, grants.get(revocation.gid) ?? 0));
+        prolong(grants, revocation.gid, exp);
       } else {
         const { sub, notBefore } = revocation;
         const known = subjects.get(sub) ?? { notBefore, exp };
@@ -39,19 +39,32 @@ export function createRevocationIndex(): RevocationIndex {
       }
     },
     covers({ jti, gid, sub, iat }) {
-      if (tokens.has(jti)) return true;
-      if (gid !== undefined && grants.has(gid)) return true;
+      if (tokens.has(packed(jti))) return true;
+      if (gid !== undefined && grants.has(packed(gid))) return true;
       const subject = subjects.get(sub);
       return subject !== undefined && iat < subject.notBefore;
     },
     sweep(now) {
       const oldest = now - leewaySeconds;
-      for (const [jti, exp] of tokens) if (exp < oldest) tokens.delete(jti);
-      for (const [gid, exp] of grants) if (exp < oldest) grants.delete(gid);
+      for (const [key, exp] of tokens) if (exp < oldest) tokens.delete(key);
+      for (const [key, exp] of grants) if (exp < oldest) grants.delete(key);
       for (const [sub, { exp }] of subjects) if (exp < oldest) subjects.delete(sub);
     },
     size: () => tokens.size + grants.size + subjects.size,
   };
+}
+
+function prolong(entries: Map<string, number>, id: string, exp: number): void {
+  const key = packed(id);
+  entries.set(key, Math.max(exp, entries.get(key) ?? 0));
+}
+
+// 32 bytes in base64url, as auth makes ids, whose last character has no stray bits.
+const randomId = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
+
+/** Such an id as a text of its bytes, which takes a quarter less room, and any other as it is. */
+function packed(id: string): string {
+  return randomId.test(id) ? Buffer.from(id, 'base64url').toString('latin1') : id;
 }
 
 /** Sweeps `index` every 30 seconds until the function returned is called; never keeps a process alive. */

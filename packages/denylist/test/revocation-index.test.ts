@@ -28,6 +28,28 @@ test('an entry lives until the latest expiry it was given', () => {
   assert.equal(index.size(), 3);
 });
 
+test('ids are told apart by each of their characters, whatever their form', () => {
+  const random = 'x'.repeat(42);
+  const ids = [
+    `${random}A`,
+    `${random}B`,
+    `${random}E`,
+    random,
+    `${random}AA`,
+    `y${random.slice(1)}A`,
+    'ü'.repeat(43),
+  ];
+  for (const revoked of ids) {
+    const index = createRevocationIndex();
+    index.add({ jti: revoked, exp: 1000 });
+    index.add({ gid: revoked, exp: 1000 });
+    for (const id of ids) {
+      assert.equal(index.covers(token({ jti: id })), id === revoked, id);
+      assert.equal(index.covers(token({ gid: id })), id === revoked, id);
+    }
+  }
+});
+
 test('R29 what expired by a clock that was set less than an hour ago is kept, until the clock is believed', () => {
   const minuteMs = 60_000;
   const index = createRevocationIndex();
