@@ -62,7 +62,7 @@ function prolong(entries: Map<string, number>, id: string, exp: number): void {
 // 32 bytes in base64url, as auth makes ids, whose last character has no stray bits.
 const randomId = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
 
-/** Such an id as a text of its bytes, which takes a quarter less room, and any other as it is. */
+/** Such an id as a text of its bytes, which takes a quarter less room, and any other as it is: none is 32 random bytes itself. */
 function packed(id: string): string {
   return randomId.test(id) ? Buffer.from(id, 'base64url').toString('latin1') : id;
 }
