@@ -9,7 +9,6 @@ import {
   type Health,
   type Logger,
   type Metrics,
-  messagesOf,
   notFound,
   openDatabase,
   problemHandler,
@@ -197,5 +196,5 @@ export async function startAuth(
     metrics,
   });
 
-  return await serve(app, { config, health, metrics, logger, messages: messagesOf(app) }, opening);
+  return await serve(app, { config, health, metrics, logger }, opening);
 }

@@ -9,7 +9,6 @@ import {
   type Logger,
   listen,
   type Metrics,
-  messagesOf,
   notFound,
   openGuard,
   problemHandler,
@@ -186,8 +185,7 @@ export async function startGateway(
     // Else node:http itself would ask for the body, which must not come this way.
     redirect.server.on('checkContinue', answer);
   }
-  const messages = messagesOf(app);
-  const running = await serve(listener, { config, health, metrics, logger, tls, messages }, opening);
+  const running = await serve(app, { config, health, metrics, logger, tls, inFront: listener }, opening);
   refuseTunnels(running.listener.server, listener);
   limitConnections(running.listener.server, bounds);
   return running;

@@ -116,7 +116,7 @@ export function createUpstreamProxy(
   });
   return {
     handler(req, res, next) {
-      // It would be parsed once more, for the filter that lets everything pass; the transport takes the original one.
+      // For the filter, which lets everything pass, the library would parse it; the transport takes the original one.
       req.url = '';
       void forward(req, res, next);
     },

@@ -9,7 +9,8 @@ export interface MessageClasses {
 
 /**
  * Classes whose objects are requests and answers of this app from the start. Express changes the prototype of what
- * node:http made, for which V8 forgets what it knew of the object, and gives it a dictionary for `locals`.
+ * node:http made, for which V8 forgets what it knew of the object, and gives it a dictionary for `locals`. Afterwards
+ * `app.request` and `app.response` are the prototypes of these classes, with all that they had.
  */
 export function messagesOf(app: Express): MessageClasses {
   class AppRequest extends IncomingMessage {}

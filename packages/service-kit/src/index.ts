@@ -25,7 +25,6 @@ export {
 } from './database.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
 export type { Versions } from './entity-tag.ts';
-export { type MessageClasses, messagesOf } from './express-messages.ts';
 export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
 export { TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, guardVariables, openGuard } from './guard.ts';

@@ -1,7 +1,8 @@
 import type { RequestListener } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Express } from 'express';
 import type { ProcessConfig } from './config.ts';
-import type { MessageClasses } from './express-messages.ts';
+import { messagesOf } from './express-messages.ts';
 import type { Health } from './health.ts';
 import { type Listener, listen } from './listen.ts';
 import type { Logger } from './log.ts';
@@ -23,25 +24,25 @@ export interface RunningService extends Closable {
  * The last step of a start: serves the app, and the metrics where they have a port.
  * @param opened what the app stands on; it is disposed after the last request, and at once if this step fails
  * @param tls where it is served by HTTPS
- * @param messages what requests and answers are made of
+ * @param inFront what takes the requests and hands them to the app, where something does
  * @returns whose `close` turns readiness off, lets requests finish, then disposes `opened`
  */
 export async function serve(
-  app: RequestListener,
+  app: Express,
   {
     config: { HOST: host, PORT: port, METRICS_PORT: metricsPort, DRAIN_DELAY_SECONDS: drainDelaySeconds },
     health,
     metrics,
     logger,
     tls: files,
-    messages,
+    inFront = app,
   }: {
     config: ProcessConfig;
     health: Health;
     metrics: Metrics;
     logger: Logger;
     tls?: TlsFiles | undefined;
-    messages: MessageClasses;
+    inFront?: RequestListener;
   },
   opened: AsyncDisposableStack,
 ): Promise<RunningService> {
@@ -49,7 +50,8 @@ export async function serve(
     const metricsListener = await listenMetrics(metrics.registry, { host, port: metricsPort });
     opened.defer(() => metricsListener.close());
   }
-  const listener = await listen(app, { host, port, tls: files && { files, logger }, messages });
+  const tls = files && { files, logger };
+  const listener = await listen(inFront, { host, port, tls, messages: messagesOf(app) });
   opened.defer(() => listener.close());
   opened.defer(() => health.drain());
   logger.info({ port: listener.port }, 'listening');

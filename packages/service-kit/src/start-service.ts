@@ -10,7 +10,6 @@ import {
   UrlSchema,
 } from './config.ts';
 import { type Db, type EmbeddedDatabase, openDatabase } from './database.ts';
-import { messagesOf } from './express-messages.ts';
 import { guardVariables, openGuard } from './guard.ts';
 import { createHealth } from './health.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -114,7 +113,7 @@ export async function startService<Config extends ServiceConfig>(
     logger,
     metrics,
   });
-  return await serve(app, { config, health, metrics, logger, messages: messagesOf(app) }, opening);
+  return await serve(app, { config, health, metrics, logger }, opening);
 }
 
 /** Runs a resource server as a process of its own. */

@@ -2,13 +2,22 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
-import { listen, messagesOf } from '../src/index.ts';
+import {
+  createHealth,
+  createLogger,
+  createMetrics,
+  listen,
+  loadConfig,
+  ProcessConfigSchema,
+  serve,
+} from '../src/index.ts';
 
 const onLoopback = { host: '127.0.0.1', port: 0 };
 
@@ -48,16 +57,17 @@ test('close() lets the request in flight finish, closes idle connections and tak
 test('requests and answers are those of the app from the start, so that Express changes neither', async (t) => {
   const app = express();
   app.get('/name', (req, res) => res.send(`${req.path} ${JSON.stringify(res.locals)}`));
-  const messages = messagesOf(app);
   const isOwn: boolean[] = [];
-  const listener = await listen(
-    (req, res) => {
-      isOwn.push(Object.getPrototypeOf(req) === app.request, Object.getPrototypeOf(res) === app.response);
-      app(req, res);
-    },
-    { ...onLoopback, messages },
-  );
-  t.after(() => listener.close());
+  const inFront: RequestListener = (req, res) => {
+    isOwn.push(Object.getPrototypeOf(req) === app.request, Object.getPrototypeOf(res) === app.response);
+    app(req, res);
+  };
+  const logger = createLogger({ level: 'silent' });
+  const metrics = createMetrics('test');
+  const config = loadConfig(ProcessConfigSchema, { PORT: '0', ISSUER: 'http://localhost' });
+  const parts = { config, health: createHealth({}, logger), metrics, logger, inFront };
+  const { listener, close } = await serve(app, parts, new AsyncDisposableStack());
+  t.after(close);
   const answer = await fetch(`${listener.url}/name`);
   assert.equal(await answer.text(), '/name {}');
   assert.deepEqual(isOwn, [true, true]);
