@@ -12,7 +12,7 @@ export interface SharedCounts {
 const mostKeys = 20_000;
 // A key below this part of its bound is nobody else's business: in up to twenty processes it is below the bound in all.
 const worthSharing = 1 / 20;
-const mostKeysShared = 1_000;
+const mostKeysUntold = 1_000;
 
 /**
  * Counts in this process, and shares the counts that matter with other processes through `redis`: a request never waits
@@ -31,12 +31,16 @@ export function createSharedCounts(
       points: most,
       duration: windowSeconds,
     });
+  /** What has been counted since the others were told. When it is full, a key has to come once more. */
+  const untold = new Map<string, Count>();
   /** How much of a count the others know of. */
   const told = new WeakMap<Count, number>();
 
-  async function tell(key: string, counted: Count, leftMs: number): Promise<void> {
+  async function tell(key: string, counted: Count): Promise<void> {
     const { count } = counted;
     const news = count - (told.get(counted) ?? 0);
+    const leftMs = counted.endsAt - performance.now();
+    if (leftMs <= 0 || news <= 0) return;
     // Told at most once: a bound may be a little high, but nobody is refused for what was counted twice.
     told.set(counted, count);
     const reply = await shared?.penalty(key, news, { customDuration: Math.ceil(leftMs / 1000) });
@@ -52,18 +56,13 @@ export function createSharedCounts(
       const { counted } = local.add(key);
       const isOver = counted.count > most;
       if (isOver) counted.count -= 1;
+      if (counted.count >= most * worthSharing && untold.size < mostKeysUntold) untold.set(key, counted);
       return { counted, isOver };
     },
     async share() {
       if (redis?.status !== 'ready') throw new Error('Redis is not connected');
-      const telling: Promise<void>[] = [];
-      for (const [key, counted] of local.entries()) {
-        const leftMs = counted.endsAt - performance.now();
-        const isNews = counted.count > (told.get(counted) ?? 0);
-        if (leftMs <= 0 || !isNews || counted.count < most * worthSharing) continue;
-        telling.push(tell(key, counted, leftMs));
-        if (telling.length === mostKeysShared) break;
-      }
+      const telling = Array.from(untold, ([key, counted]) => tell(key, counted));
+      untold.clear();
       const failed = (await Promise.allSettled(telling)).find(({ status }) => status === 'rejected');
       if (failed) throw (failed as PromiseRejectedResult).reason;
     },

@@ -8,8 +8,6 @@ export interface LocalCounts {
   /** Counts `key` once more; `madeRoom` when another count had to go for it. */
   add(key: string): { counted: Count; madeRoom: boolean };
   find(key: string): Count | undefined;
-  /** Every count that has not made room, though its window may be over. */
-  entries(): Iterable<[key: string, counted: Count]>;
   /** Whether there is nothing to find, whatever the key. */
   isEmpty(): boolean;
   /** Afterwards this key counts at least `count` for `leftMs` from now. */
@@ -61,7 +59,6 @@ export function createLocalCounts(windowMs: number, mostKeys: number): LocalCoun
 
   return {
     find,
-    entries: () => counts.entries(),
     isEmpty() {
       dropEnded();
       return counts.size === 0;
