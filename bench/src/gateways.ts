@@ -6,6 +6,8 @@ import type { BenchSetup } from './target.ts';
 export interface Contender {
   name: string;
   does: string;
+  /** Whether it verifies a token again each time that it comes. */
+  alwaysVerifies?: boolean;
   start(setup: BenchSetup): Promise<Child>;
 }
 
@@ -35,6 +37,7 @@ export const contenders: readonly Contender[] = [
   {
     name: 'http-proxy-middleware + express-oauth2-jwt-bearer + ioredis',
     does: 'the parts as they come: token verified and Redis EXISTS asked each time; no log or metrics',
+    alwaysVerifies: true,
     start: (setup) => startChild('./targets/stock.ts', setup),
   },
   {
@@ -47,6 +50,7 @@ export const contenders: readonly Contender[] = [
         {
           name: 'HAProxy',
           does: 'one thread, token verified each time; no denylist or log',
+          alwaysVerifies: true,
           start: startHaproxy,
         },
       ]

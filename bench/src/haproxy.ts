@@ -15,7 +15,7 @@ export function haproxyVersion(): string | undefined {
   }
 }
 
-/** HAProxy on one thread that verifies ES256 tokens, issuer, audience and expiry on every request. */
+/** HAProxy on one thread that verifies tokens, issuer, audience and expiry on every request. */
 export async function startHaproxy(setup: BenchSetup): Promise<{ child: ChildProcess; port: number }> {
   const directory = mkdtempSync(join(tmpdir(), 'gatehouse-bench-'));
   const key = join(directory, 'key.pem');
@@ -39,7 +39,7 @@ frontend gateway
   http-request set-var(txn.aud) http_auth_bearer,jwt_payload_query('$.aud')
   http-request set-var(txn.exp) http_auth_bearer,jwt_payload_query('$.exp','int')
   http-request set-var(txn.now) date()
-  http-request deny deny_status 401 unless { var(txn.alg) -m str ES256 }
+  http-request deny deny_status 401 unless { var(txn.alg) -m str ${setup.alg} }
   http-request deny deny_status 401 unless { var(txn.iss) -m str ${setup.issuer} }
   http-request deny deny_status 401 unless { var(txn.aud) -m str ${setup.audience} }
   http-request deny deny_status 401 if { var(txn.exp),sub(txn.now) -m int lt 0 }

@@ -11,7 +11,7 @@ const connections = 64;
 const distinctTokens = 50;
 const inTwoHours = Math.floor(Date.now() / 1000) + 7200;
 
-await using stage = await startStage('./targets/failing-upstream.ts');
+await using stage = await startStage({ upstreamFile: './targets/failing-upstream.ts' });
 const sign = () => stage.issuer.sign({ exp: inTwoHours });
 const tokens = await Promise.all(Array.from({ length: distinctTokens }, sign));
 const { child, port } = await startChild('./targets/gatehouse.ts', stage.setup);

@@ -3,7 +3,7 @@ import type { Revocation } from '@gatehouse/denylist';
 import { createTestIssuer, startRedis, type TestIssuer } from '@gatehouse/test-kit';
 import { type Child, startChild } from './children.ts';
 import { completeDenylist } from './complete-denylist.ts';
-import type { BenchSetup } from './target.ts';
+import type { BenchSetup, TokenAlgorithm } from './target.ts';
 
 /** What a gateway under test stands on: who issues tokens, a denylist in Redis, and an upstream. */
 export interface Stage extends AsyncDisposable {
@@ -15,9 +15,15 @@ export interface Stage extends AsyncDisposable {
 }
 
 /** Starts the file of the upstream and all else; disposed in the reverse order, while the children live. */
-export async function startStage(upstreamFile = './upstream.ts'): Promise<Stage> {
+export async function startStage({
+  upstreamFile = './upstream.ts',
+  alg = 'ES256',
+}: {
+  upstreamFile?: string;
+  alg?: TokenAlgorithm;
+} = {}): Promise<Stage> {
   await using opening = new AsyncDisposableStack();
-  const issuer = await createTestIssuer();
+  const issuer = await createTestIssuer({ alg });
   opening.defer(() => issuer.close());
   const addRedis = async (revocations: readonly Revocation[] = []) => {
     const redis = await startRedis(undefined, { own: true });
@@ -35,6 +41,7 @@ export async function startStage(upstreamFile = './upstream.ts'): Promise<Stage>
     audience: issuer.audience,
     jwksUri: issuer.jwksUri,
     publicKeyPem: String(createPublicKey(privateKey).export({ type: 'spki', format: 'pem' })),
+    alg,
     redisUrl: await addRedis(),
     accessLog: false,
   };

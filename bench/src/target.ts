@@ -1,3 +1,6 @@
+/** What access tokens are signed with. */
+export type TokenAlgorithm = 'ES256' | 'RS256';
+
 /** What a process under test is told: where to forward to, and how to verify. */
 export interface BenchSetup {
   upstreamUrl: string;
@@ -5,6 +8,7 @@ export interface BenchSetup {
   audience: string;
   jwksUri: string;
   publicKeyPem: string;
+  alg: TokenAlgorithm;
   redisUrl: string;
   /** How many tokens ours remembers, where that is not left to its default. */
   tokenCacheSize?: number;

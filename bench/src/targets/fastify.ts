@@ -5,10 +5,10 @@ import fastify from 'fastify';
 import { runTarget } from '../target.ts';
 
 // @fastify/http-proxy with verified tokens cached, without metrics, denylist and hygiene.
-await runTarget(async ({ upstreamUrl, issuer, audience, publicKeyPem, accessLog }) => {
+await runTarget(async ({ upstreamUrl, issuer, audience, publicKeyPem, alg, accessLog }) => {
   const verify = createVerifier({
     key: publicKeyPem,
-    algorithms: ['ES256'],
+    algorithms: [alg],
     allowedIss: issuer,
     allowedAud: audience,
     cache: true,

@@ -5,8 +5,8 @@ import { Pool } from 'undici';
 import { runTarget } from '../target.ts';
 
 // The least that forwards with a cached token: what node:http and undici cost by themselves.
-await runTarget(async ({ upstreamUrl, publicKeyPem }) => {
-  const verify = createVerifier({ key: publicKeyPem, algorithms: ['ES256'] });
+await runTarget(async ({ upstreamUrl, publicKeyPem, alg }) => {
+  const verify = createVerifier({ key: publicKeyPem, algorithms: [alg] });
   const verified = new Set<string>();
   const pool = new Pool(upstreamUrl, { connections: 128 });
   const server = createServer((req, res) => {

@@ -11,6 +11,7 @@ await runTarget(async (setup) => {
     EXPLAIN: 'false',
     ISSUER: setup.issuer,
     JWKS_URI: setup.jwksUri,
+    TOKEN_SIGNING_ALG: setup.alg,
     REDIS_URL: setup.redisUrl,
     ...(setup.tokenCacheSize && { TOKEN_CACHE_SIZE: String(setup.tokenCacheSize) }),
     ...allUpstreamsAt(setup.upstreamUrl),

@@ -6,10 +6,10 @@ import { Redis } from 'ioredis';
 import { runTarget } from '../target.ts';
 
 // The parts as their manuals join them, without logs and metrics.
-await runTarget(async ({ upstreamUrl, issuer, audience, jwksUri, redisUrl }) => {
+await runTarget(async ({ upstreamUrl, issuer, audience, jwksUri, alg, redisUrl }) => {
   const redis = new Redis(redisUrl);
   const app = express();
-  app.use(auth({ issuer, audience, jwksUri, tokenSigningAlg: 'ES256', strict: true }));
+  app.use(auth({ issuer, audience, jwksUri, tokenSigningAlg: alg, strict: true }));
   app.use(async (req: Request, res: Response, next: NextFunction) => {
     if (await redis.exists(`revoked:${req.auth?.payload.jti}`)) res.sendStatus(401);
     else next();

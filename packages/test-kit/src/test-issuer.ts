@@ -26,13 +26,15 @@ export interface TestIssuer {
   close(): Promise<void>;
 }
 
-/** Starts a JWKS endpoint on a free port; the tokens it signs verify with ES256 against that endpoint. */
+/** Starts a JWKS endpoint on a free port; the tokens it signs verify with `alg` against that endpoint. */
 export async function createTestIssuer({
   issuer = 'http://localhost:8080',
   audience = 'urn:gatehouse:api',
+  alg = 'ES256',
 }: {
   issuer?: string;
   audience?: string;
+  alg?: 'ES256' | 'RS256';
 } = {}): Promise<TestIssuer> {
   const jwks: TestIssuer['jwks'] = { keys: [], fetches: 0, answer: undefined };
   const server = await listenApp((_req, res) => {
@@ -50,7 +52,7 @@ export async function createTestIssuer({
     async sign(claims, header) {
       const now = Math.floor(Date.now() / 1000);
       return self.signText(
-        JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid: self.signingKey.kid, ...header }),
+        JSON.stringify({ alg, typ: 'at+jwt', kid: self.signingKey.kid, ...header }),
         JSON.stringify({
           iss: issuer,
           aud: audience,
@@ -68,7 +70,7 @@ export async function createTestIssuer({
     },
     signText(header, payload) {
       const input = `${base64url(header)}.${base64url(payload)}`;
-      // JWS carries r and s side by side, not DER (RFC 7518, 3.4).
+      // With ES256, JWS carries r and s side by side, not DER (RFC 7518, 3.4).
       const key = { key: self.signingKey.privateKey, dsaEncoding: 'ieee-p1363' as const };
       return `${input}.${signBytes('sha256', Buffer.from(input), key).toString('base64url')}`;
     },
@@ -80,9 +82,12 @@ export async function createTestIssuer({
   return self;
 
   function newKey(): TestIssuer['signingKey'] {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey, privateKey } =
+      alg === 'ES256'
+        ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+        : generateKeyPairSync('rsa', { modulusLength: 2048 });
     const kid = randomUUID();
-    jwks.keys.push({ ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig' });
+    jwks.keys.push({ ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' });
     return { kid, privateKey };
   }
 }
