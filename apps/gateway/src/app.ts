@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { explain, proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
+import type { SharedParts } from '@gatehouse/service-kit';
 import {
   createHealth,
   createLogger,
@@ -14,10 +15,9 @@ import {
   problemHandler,
   type RunningService,
   requestContext,
-  type SharedParts,
   serve,
   tlsFilesOf,
-} from '@gatehouse/service-kit';
+} from '@gatehouse/service-kit/core';
 import express, { type Express, type RequestHandler } from 'express';
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';

@@ -4,7 +4,7 @@ import {
   ProcessConfigSchema,
   tlsVariables,
   UrlSchema,
-} from '@gatehouse/service-kit';
+} from '@gatehouse/service-kit/core';
 import { z } from 'zod';
 import { ProxyListSchema } from './client-address.ts';
 import { rateLimitVariables } from './limits.ts';

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { Problem } from '@gatehouse/service-kit';
+import { Problem } from '@gatehouse/service-kit/core';
 import type { Request, RequestHandler } from 'express';
 import { clientAddressOf } from './client-address.ts';
 

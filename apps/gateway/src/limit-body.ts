@@ -1,4 +1,4 @@
-import { Problem } from '@gatehouse/service-kit';
+import { Problem } from '@gatehouse/service-kit/core';
 import type { RequestHandler } from 'express';
 
 /**

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { callerOf, noteCheck } from '@gatehouse/auth-middleware';
 import type { Count } from '@gatehouse/rate-limits';
 import { createRedisClient } from '@gatehouse/redis';
-import { counterIn, type Logger, type Metrics, Problem, repeat } from '@gatehouse/service-kit';
+import { counterIn, type Logger, type Metrics, Problem, repeat } from '@gatehouse/service-kit/core';
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { clientNetworkOf } from './client-address.ts';

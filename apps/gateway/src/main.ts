@@ -1,4 +1,4 @@
-import { loadConfig, refineForProduction, refineTls, runProcess } from '@gatehouse/service-kit';
+import { loadConfig, refineForProduction, refineTls, runProcess } from '@gatehouse/service-kit/core';
 import { startGateway } from './app.ts';
 import { GatewayConfigSchema } from './config.ts';
 

@@ -1,4 +1,4 @@
-import { Problem } from '@gatehouse/service-kit';
+import { Problem } from '@gatehouse/service-kit/core';
 
 /** Refuses the methods of a path that can only be read. */
 export function onlyGet(): never {

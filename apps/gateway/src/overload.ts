@@ -6,7 +6,7 @@ import {
   type Metrics,
   Problem,
   problemBody,
-} from '@gatehouse/service-kit';
+} from '@gatehouse/service-kit/core';
 import { clientNetworkOf } from './client-address.ts';
 import { mostWithOne } from './proxy.ts';
 import { type Importance, importanceOf, rowOf, type UpstreamName } from './upstreams.ts';

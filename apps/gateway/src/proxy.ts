@@ -7,7 +7,7 @@ import {
   Problem,
   requestIdOf,
   traceIdOf,
-} from '@gatehouse/service-kit';
+} from '@gatehouse/service-kit/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { noteNextHop } from '@gatehouse/auth-middleware';
-import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit';
+import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit/core';
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 import type { Breaker } from './breaker.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
-import { createOpenApi, route } from '@gatehouse/service-kit';
+import { createOpenApi, route } from '@gatehouse/service-kit/core';
 import { listenApp } from '@gatehouse/test-kit';
 import { z } from 'zod';
 import { rememberDocument } from '../src/docs/service-document.ts';

@@ -3,7 +3,7 @@ import { IncomingMessage, request, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createLogger, createMetrics } from '@gatehouse/service-kit';
+import { createLogger, createMetrics } from '@gatehouse/service-kit/core';
 import { createOverload, type OverloadLimits } from '../src/overload.ts';
 import type { UpstreamName } from '../src/upstreams.ts';
 import { type Answer, publicHost, startTestGateway, type TestGateway, until } from './start-gateway.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -35,6 +35,30 @@ test('R40 a wrong environment is exit code 78 and one line for each fault', asyn
     );
   }
   assert.equal(lines.length, names.length);
+});
+
+test('a gateway loads nothing of a database', () => {
+  const script = `
+    const { registerHooks } = await import('node:module');
+    const loaded = [];
+    registerHooks({
+      load(url, context, nextLoad) {
+        loaded.push(url);
+        return nextLoad(url, context);
+      },
+    });
+    await import(${JSON.stringify(new URL('../src/app.ts', import.meta.url).href)});
+    console.log(JSON.stringify(loaded));
+  `;
+  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {
+    env: nodeSettings,
+  });
+  const loaded = JSON.parse(output.toString()) as string[];
+  assert.ok(loaded.some((url) => url.includes('/node_modules/express/')));
+  assert.deepEqual(
+    loaded.filter((url) => /\/node_modules\/(?:pg|drizzle-orm)\/(?!errors\.js$|entity\.js$)/.test(url)),
+    [],
+  );
 });
 
 test('R34 out of file descriptors the gateway says 503, and heals once there are some', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callerOf } from '@gatehouse/auth-middleware';
-import { createLogger, createMetrics, openGuard, problemHandler } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, openGuard, problemHandler } from '@gatehouse/service-kit/core';
 import {
   createProofKey,
   createTestIssuer,

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist } from '@gatehouse/denylist';
-import { createLogger, createMetrics, type Metrics } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, type Metrics } from '@gatehouse/service-kit/core';
 import { createTestIssuer, listenApp, type TestIssuer } from '@gatehouse/test-kit';
 import { GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { urlVariableOf } from '../src/config.ts';

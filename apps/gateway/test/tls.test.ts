@@ -17,7 +17,7 @@ import {
   listen,
   loadConfig,
   refineTls,
-} from '@gatehouse/service-kit';
+} from '@gatehouse/service-kit/core';
 import { createTestIssuer, freePort, nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { startTestGateway, until } from './start-gateway.ts';

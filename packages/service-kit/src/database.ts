@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DrizzleQueryError, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import type { MigrationConfig } from 'drizzle-orm/migrator';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import { requireSetting } from './config.ts';
+import { isDatabaseUnavailable } from './database-errors.ts';
 import type { Logger } from './log.ts';
 import { traceQueries } from './trace-queries.ts';
 
@@ -136,39 +137,4 @@ async function migrateAlone(url: string, options: MigrationConfig): Promise<void
     // Ending the connection gives the lock back.
     await client.end();
   }
-}
-
-const connectionFaults = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ETIMEDOUT',
-  'EPIPE',
-  'EHOSTUNREACH',
-]);
-// pg reports these without a code.
-const connectionMessages =
-  /^(timeout exceeded|Connection terminated|Query read timeout|Client has encountered)/i;
-// PostgreSQL classes: 08 connection, 53 resources, 57 operator intervention (shutdown, time-out), 55P03 lock time-out.
-const unavailableSqlState = /^(08|53|57)...$|^55P03$/;
-
-/** True when a row with these unique values is there already. */
-export function isDuplicate(thrown: unknown): boolean {
-  return (causeOf(thrown) as NodeJS.ErrnoException | undefined)?.code === '23505';
-}
-
-/** True when the database could not be asked at all, which is no fault of the request. */
-export function isDatabaseUnavailable(thrown: unknown): boolean {
-  const error = causeOf(thrown);
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable);
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  return (
-    connectionFaults.has(code) || unavailableSqlState.test(code) || connectionMessages.test(error.message)
-  );
-}
-
-function causeOf(thrown: unknown): unknown {
-  return thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
 }

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import { AuthError, type Caller } from '@gatehouse/auth-middleware';
 import { DenylistUnavailable } from '@gatehouse/denylist';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
-import { isDatabaseUnavailable } from './database.ts';
+import { isDatabaseUnavailable } from './database-errors.ts';
 import type { Logger } from './log.ts';
 import { traceIdOf } from './trace.ts';
 

@@ -1,4 +1,4 @@
-import type { Logger } from '@gatehouse/service-kit';
+import type { Logger } from '@gatehouse/service-kit/core';
 import { forwardedPaths, type UpstreamName } from '../upstreams.ts';
 import { mergeDocuments } from './merge-documents.ts';
 import { rememberDocument, type ServiceDocument } from './service-document.ts';

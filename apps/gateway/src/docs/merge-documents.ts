@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { describeRefusals } from '@gatehouse/service-kit';
+import { describeRefusals } from '@gatehouse/service-kit/core';
 import { forwardedPaths, type UpstreamName } from '../upstreams.ts';
 import { renameReferences, type Schemas, schemasFor } from './references.ts';
 import type { Operation, ServiceDocument } from './service-document.ts';

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { fetchJson } from '@gatehouse/service-kit';
+import { fetchJson } from '@gatehouse/service-kit/core';
 import { z } from 'zod';
 import { namesIn } from './references.ts';
 

@@ -1,0 +1,52 @@
+/** What any process needs. What stands on a database is in index.ts besides: it takes 14 MB that a gateway has no use for. */
+
+export type { Caller } from '@gatehouse/auth-middleware';
+export { accessTable } from './access-table.ts';
+export {
+  ConfigError,
+  FlagSchema,
+  isExplained,
+  loadConfig,
+  PortSchema,
+  PostgresUrlSchema,
+  type ProcessConfig,
+  ProcessConfigSchema,
+  RedisUrlSchema,
+  refineForProduction,
+  refuseInProduction,
+  requireSetting,
+  UrlSchema,
+} from './config.ts';
+export { createDelegatedFetch } from './delegated-fetch.ts';
+export type { Versions } from './entity-tag.ts';
+export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
+export { TextSchema, TimestampSchema } from './fields.ts';
+export { type Guard, guardVariables, openGuard } from './guard.ts';
+export { createHealth, type Health } from './health.ts';
+export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
+export { type Listener, listen } from './listen.ts';
+export { createLogger, type Logger } from './log.ts';
+export { counterIn, createMetrics, gaugeIn, histogramIn, listenMetrics, type Metrics } from './metrics.ts';
+export { createOpenApi, describeRefusals } from './openapi.ts';
+export { createOwnFetch } from './own-fetch.ts';
+export {
+  type FieldError,
+  notFound,
+  Problem,
+  problemBody,
+  problemHandler,
+  requireFound,
+  requireOwnerOrAdmin,
+} from './problem.ts';
+export { type Repeated, repeat } from './repeat.ts';
+export { created, noContent, ok } from './replies.ts';
+export { requestContext, requestIdOf } from './request-context.ts';
+export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
+export { type Closable, runProcess } from './run-process.ts';
+export { type RunningService, serve } from './serve.ts';
+export { type ServerEvent, ServerEventsSchema } from './server-sent-events.ts';
+export { createServiceApp } from './service-app.ts';
+export type { Client, OtherService, ServiceFetch } from './service-fetch.ts';
+export { settleAll } from './settle-all.ts';
+export { refineTls, tlsFilesOf, tlsVariables } from './tls.ts';
+export { exchangeOutcome, failureOf, openRequestSpan, type Span, traceIdOf } from './trace.ts';
