@@ -98,7 +98,11 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
   opening.defer(() => gateway.close());
 
   if (config.METRICS_PORT !== undefined) {
-    const metricsListener = await listenMetrics(registry, { host: config.HOST, port: config.METRICS_PORT });
+    const metricsListener = await listenMetrics(
+      registry,
+      { host: config.HOST, port: config.METRICS_PORT },
+      rootLogger,
+    );
     opening.defer(() => metricsListener.close());
   }
   await untilReady(gateway);
@@ -142,6 +146,7 @@ function openDenylist(redisUrl: string | undefined, logger: Logger) {
   const reader = createRedisDenylistReader({
     url: redisUrl,
     onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
+    onRecovery: () => logger.info('the denylist is read again'),
   });
   const writer = createRedisDenylistWriter({ url: redisUrl });
   return { reader, writer, close: async () => void (await Promise.all([reader.close(), writer.close()])) };

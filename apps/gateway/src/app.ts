@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { explain, proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
 import type { SharedParts } from '@gatehouse/service-kit';
 import {
+  counterIn,
   createHealth,
   createLogger,
   createMetrics,
@@ -21,7 +22,7 @@ import {
 import express, { type Express, type RequestHandler } from 'express';
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
-import { limitConnections } from './connections.ts';
+import { type CutReason, limitConnections } from './connections.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
 import { createExplorerRouter } from './explorer-router.ts';
@@ -175,7 +176,13 @@ export async function startGateway(
     guarded(req, res);
   };
 
-  const bounds = { most: config.MAX_CONNECTIONS, trusted };
+  const cuts = counterIn(metrics.registry, {
+    name: 'connections_cut_total',
+    help: 'Connections that were closed without an answer, by reason',
+    labelNames: ['reason'],
+  });
+  const onCut = (reason: CutReason) => cuts.inc({ reason });
+  const bounds = { most: config.MAX_CONNECTIONS, trusted, onCut };
   if (config.HTTP_REDIRECT_PORT !== undefined) {
     const address = { host: config.HOST, port: config.HTTP_REDIRECT_PORT };
     const answer = redirectTo(config.ISSUER);

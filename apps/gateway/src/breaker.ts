@@ -8,6 +8,8 @@ export interface Breaker {
    * @returns whether it was done
    */
   admit(ask: () => Promise<boolean | undefined>): boolean;
+  /** Half open where one request finds out, or would if it came now. */
+  state(): BreakerState;
 }
 
 export type BreakerState = 'closed' | 'half open' | 'open';
@@ -39,6 +41,10 @@ export function createBreaker(onChange: (state: BreakerState) => void): Breaker 
   policy.onStateChange((state) => onChange(stateNames[state] ?? 'open'));
 
   return {
+    state() {
+      const state = stateNames[policy.state] ?? 'open';
+      return state === 'open' && performance.now() >= probeAt ? 'half open' : state;
+    },
     admit(ask) {
       // The policy would have the others wait until the one that finds out is back.
       if (policy.state === CircuitState.HalfOpen) return false;

@@ -58,11 +58,17 @@ function behindProxies(peer: string, told: string | string[] | undefined, truste
   let address = peer;
   const hops = String(told ?? '').split(',');
   while (isListed(trusted, address)) {
-    const hop = plainAddress(hops.pop()?.trim());
+    const hop = plainAddress(withoutPort(hops.pop()?.trim() ?? ''));
     if (isIP(hop) === 0) return address;
     address = hop;
   }
   return address;
+}
+
+/** Some balancers add the port: 192.0.2.1:443, [2001:db8::1]:443. */
+function withoutPort(hop: string): string {
+  const [, ipv6, ipv4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/.exec(hop) ?? [];
+  return ipv6 ?? ipv4 ?? hop;
 }
 
 /** The address that noteClientAddress() noted. */

@@ -8,19 +8,24 @@ const slowestMs = 13_000;
 const everyMs = 1_000;
 const mostOfOneNetwork = 0.5;
 
+/** Why a connection was closed without an answer. */
+export type CutReason = 'all taken' | 'one network' | 'slow reader';
+
 /**
  * Bounds what clients can hold open: `most` connections in all, and half of them from one network that is no trusted
  * proxy; 13 seconds for a whole request, as long for each piece of an answer to be taken, and as long without a byte
  * read or written while it is answered.
+ * @param onCut told of each that is closed for want of a place, or because its answer is not taken
  */
 export function limitConnections(
   server: Server,
-  { most, trusted }: { most: number; trusted: BlockList },
+  { most, trusted, onCut }: { most: number; trusted: BlockList; onCut: (reason: CutReason) => void },
 ): void {
   server.maxConnections = most;
   server.requestTimeout = slowestMs;
   server.timeout = slowestMs;
-  cutSlowReaders(server);
+  server.on('drop', () => onCut('all taken'));
+  cutSlowReaders(server, onCut);
   const open = new Map<string, number>();
   const mostFromOne = Math.ceil(most * mostOfOneNetwork);
 
@@ -30,6 +35,7 @@ export function limitConnections(
     const network = networkOf(address);
     const count = open.get(network) ?? 0;
     if (count >= mostFromOne) {
+      onCut('one network');
       socket.destroy();
       return;
     }
@@ -43,7 +49,7 @@ export function limitConnections(
 }
 
 /** The time-out of a socket is prolonged by every byte that is read, and runs twice for a client that reads none. */
-function cutSlowReaders(server: Server): void {
+function cutSlowReaders(server: Server, onCut: (reason: CutReason) => void): void {
   const waiting = new Map<Socket, { taken: number; since: number }>();
   const follow = (socket: Socket) => {
     waiting.set(socket, { taken: 0, since: 0 });
@@ -55,7 +61,10 @@ function cutSlowReaders(server: Server): void {
     for (const [socket, piece] of waiting) {
       const taken = socket.bytesWritten - socket.writableLength;
       if (socket.writableLength === 0 || taken !== piece.taken) Object.assign(piece, { taken, since: now });
-      else if (now - piece.since >= slowestMs) socket.destroy();
+      else if (now - piece.since >= slowestMs) {
+        onCut('slow reader');
+        socket.destroy();
+      }
     }
   }, everyMs).unref();
   server.once('close', () => clearInterval(look));

@@ -1,10 +1,11 @@
 import { noteCheck } from '@gatehouse/auth-middleware';
 import {
-  gaugeIn,
+  counterIn,
   histogramIn,
   type Logger,
   type Metrics,
   Problem,
+  readIn,
   requestIdOf,
   traceIdOf,
 } from '@gatehouse/service-kit/core';
@@ -40,22 +41,30 @@ export function createUpstreamProxy(
   { name, url, silenceTimeoutMs, keepsCookies }: { name: string; url: string } & UpstreamTraits,
   { logger, metrics }: { logger: Logger; metrics: Metrics },
 ): UpstreamProxy {
-  const states = gaugeIn(metrics.registry, {
-    name: 'breaker_state',
-    help: 'Whether an upstream is asked: 0 yes, 1 by one request, 2 no',
-    labelNames: ['upstream'],
-  });
-  states.set({ upstream: name }, 0);
   const breaker = createBreaker((state) => {
-    states.set({ upstream: name }, { closed: 0, 'half open': 1, open: 2 }[state]);
     if (state === 'open') logger.warn({ upstream: name }, 'upstream is given up for now');
     if (state === 'closed') logger.info({ upstream: name }, 'upstream answers again');
   });
+  readIn(
+    metrics.registry,
+    {
+      type: 'gauge',
+      name: 'breaker_state',
+      help: 'Whether an upstream is asked: 0 yes, 1 by one request, which may be the next one, 2 no',
+      labelNames: ['upstream'],
+    },
+    () => [{ labels: { upstream: name }, value: { closed: 0, 'half open': 1, open: 2 }[breaker.state()] }],
+  );
   const latency = histogramIn(metrics.registry, {
     name: 'upstream_duration_seconds',
     help: 'Time from the request to an upstream to the beginning of its answer',
     labelNames: ['upstream'],
   }).labels({ upstream: name });
+  const failures = counterIn(metrics.registry, {
+    name: 'upstream_failures_total',
+    help: 'Requests that an upstream did not answer, by reason',
+    labelNames: ['upstream', 'reason'],
+  });
   const taken = { collecting: 0, inFlight: 0 };
   const pool = new Pool(url, {
     connections: mostConnections,
@@ -97,17 +106,22 @@ export function createUpstreamProxy(
         proxyServer.on('error', (error: Failure, req, res) => {
           const request = req as Request & { next: NextFunction };
           const { code, message } = error;
-          logger.warn(
-            {
-              requestId: requestIdOf(request),
-              traceId: traceIdOf(request),
-              upstream: name,
-              errorCode: code,
-              message,
-            },
-            'upstream failed',
-          );
-          const problem = toProblem(error);
+          const reason = reasonOf(error);
+          failures.inc({ upstream: name, reason });
+          // That it is given up was logged when it was, and a flood of requests would say it once each.
+          if (reason !== 'given up') {
+            logger.warn(
+              {
+                requestId: requestIdOf(request),
+                traceId: traceIdOf(request),
+                upstream: name,
+                errorCode: code,
+                message,
+              },
+              'upstream failed',
+            );
+          }
+          const problem = toProblem(reason);
           noteCheck(request, 'upstream', problem.message);
           if (!(res as Response).headersSent) request.next(problem);
         });
@@ -126,28 +140,33 @@ export function createUpstreamProxy(
 }
 
 type Failure = Error & { code?: string };
+type FailureReason = 'given up' | 'unreachable' | 'crowded' | 'too slow' | 'broken off';
 
-const neverAsked = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
+const reasons: Record<string, FailureReason> = {
+  BROKEN: 'given up',
+  OVERLOADED: 'crowded',
+  ECONNREFUSED: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  ENOTFOUND: 'unreachable',
+  EAI_AGAIN: 'unreachable',
   // Descriptors have run out here.
-  'EMFILE',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_DESTROYED',
-  'UND_ERR_CLOSED',
-  'OVERLOADED',
-  'BROKEN',
-]);
-const tooSlow = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE']);
-const retrySoon = { 'Retry-After': '1' };
+  EMFILE: 'unreachable',
+  UND_ERR_CONNECT_TIMEOUT: 'unreachable',
+  UND_ERR_DESTROYED: 'unreachable',
+  UND_ERR_CLOSED: 'unreachable',
+  UND_ERR_HEADERS_TIMEOUT: 'too slow',
+  UND_ERR_BODY_TIMEOUT: 'too slow',
+  DEADLINE: 'too slow',
+};
 
-function toProblem(error: Failure): Problem {
-  const options = { headers: retrySoon, cause: error };
-  const code = error.code ?? '';
-  if (neverAsked.has(code)) return new Problem(503, 'The service is not reachable', options);
-  if (tooSlow.has(code)) return new Problem(504, 'The service did not answer in time', options);
-  return new Problem(502, 'The service broke off', options);
+function reasonOf({ code = '' }: Failure): FailureReason {
+  return reasons[code] ?? 'broken off';
+}
+
+function toProblem(reason: FailureReason): Problem {
+  const headers = { 'Retry-After': '1' };
+  if (reason === 'too slow') return new Problem(504, 'The service did not answer in time', { headers });
+  if (reason === 'broken off') return new Problem(502, 'The service broke off', { headers });
+  return new Problem(503, 'The service is not reachable', { headers });
 }

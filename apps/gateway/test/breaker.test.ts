@@ -97,7 +97,9 @@ test('a client that leaves says nothing of the upstream, and does not close the 
   assert.deepEqual(states, []);
   await tell(false);
   assert.deepEqual(states, ['open']);
+  assert.equal(breaker.state(), 'open');
   await delay(600);
+  assert.equal(breaker.state(), 'half open', 'though nobody has come');
   await tell(undefined);
   assert.deepEqual(states, ['open', 'half open', 'open']);
 });

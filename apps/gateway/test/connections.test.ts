@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { publicHost, startTestGateway, until } from './start-gateway.ts';
+import { publicHost, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const head = `Host: ${publicHost}\r\n`;
 // The bounds are 13 s; what a busy machine adds is no failure.
@@ -42,6 +42,8 @@ suite('slow clients', { concurrency: true }, () => {
     assert.equal((await gateway.send('/token')).status, 200);
     for (const text of await Promise.all(slow)) assert.match(text, /^HTTP\/1\.1 408 /);
     assert.equal(gateway.received.length, 1);
+    const shown = await gateway.metrics.registry.metrics();
+    assert.match(shown, /^unparsed_requests_total\{service="gateway",status="408"\} 20$/m);
   });
 
   test('H26 a body that comes drop by drop is cut off with 408, and no upstream is asked', async (t) => {
@@ -53,6 +55,9 @@ suite('slow clients', { concurrency: true }, () => {
     assert.equal((await gateway.send('/token')).status, 200);
     for (const text of await Promise.all(slow)) assert.match(text, /^HTTP\/1\.1 408 /);
     assert.equal(gateway.received.length, 1);
+    const lines = () => gateway.log.filter((line) => line.includes('"method":"POST","path":"/token"'));
+    await until(() => lines().length === 2, 2_000);
+    for (const line of lines()) assert.equal(JSON.parse(line).status, 408, 'not that the client has left');
   });
 
   test('H26 R33 an answer that is read slowly or not at all is cut off, and the upstream was not asked for all of it', async (t) => {
@@ -86,8 +91,16 @@ suite('slow clients', { concurrency: true }, () => {
     t.after(() => clearInterval(sip));
     await until(() => closedCount === 2, withinMs);
     for (const bytes of written) assert.ok(bytes < 500 * chunk.length, `${bytes} bytes went out`);
+    assert.equal(await cutsOf(gateway, 'slow reader'), 2);
   });
 });
+
+async function cutsOf({ metrics }: TestGateway, reason: string): Promise<number> {
+  const shown = await metrics.registry.metrics();
+  return Number(
+    new RegExp(`^connections_cut_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(shown)?.[1] ?? 0,
+  );
+}
 
 /** Resolves to whether the gateway kept the connection: it answers on it, or has closed it. */
 async function isServed(socket: Socket): Promise<boolean> {
@@ -107,6 +120,7 @@ test('H27 connections beyond the bound are closed, those within it are served, a
   const sockets = Array.from({ length: 4 }, open);
   for (const socket of sockets) assert.equal(await isServed(socket), true);
   assert.equal(await isServed(open()), false);
+  assert.equal(await cutsOf(gateway, 'all taken'), 1);
   for (const socket of sockets) assert.equal(await isServed(socket), true);
   sockets[0]?.destroy();
   await assertServedSoon(open);
@@ -123,6 +137,7 @@ test('H27 one network has half of the connections, so that others find one', asy
   const sockets = [here(), here()];
   for (const socket of sockets) assert.equal(await isServed(socket), true);
   assert.equal(await isServed(here()), false);
+  assert.equal(await cutsOf(gateway, 'one network'), 1);
   assert.equal(await isServed(elsewhere()), true);
   sockets[0]?.destroy();
   await assertServedSoon(here);

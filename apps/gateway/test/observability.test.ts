@@ -28,8 +28,24 @@ test('the log line of a request tells who called, from where, and how long the u
     },
   );
   assert.ok(line.upstreamMs > 0 && line.upstreamMs <= line.durationMs);
+  assert.equal(refused.reason, 'This needs an access token in the Authorization header');
+  assert.equal(line.reason, undefined);
   assert.deepEqual([refused.caller, refused.client, refused.upstreamMs], [undefined, undefined, undefined]);
   assert.doesNotMatch(gateway.log.join(), /secret|eyJ/);
+});
+
+test('a token that somebody puts into the path is not in the log', async (t) => {
+  const gateway = await startTestGateway(t);
+  const token = (await gateway.bearer()).slice('Bearer '.length);
+  for (const path of [`/users/${token}`, `/users/${token}/items`, `/${token.split('.', 2).join('.')}`])
+    await gateway.send(path);
+  const lines = () => gateway.log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'request');
+  await until(() => lines().length === 3, 2_000);
+  assert.deepEqual(
+    lines().map(({ path }) => path),
+    ['/users/[token]', '/users/[token]/items', '/[token]'],
+  );
+  assert.doesNotMatch(gateway.log.join(), /eyJ/);
 });
 
 test('metrics tell verdicts, what was remembered, the denylist, and how long each upstream took', async (t) => {

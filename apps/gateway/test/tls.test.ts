@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -20,7 +21,7 @@ import {
 } from '@gatehouse/service-kit/core';
 import { createTestIssuer, freePort, nodeSettings, rawRequest } from '@gatehouse/test-kit';
 import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/app.ts';
-import { startTestGateway, until } from './start-gateway.ts';
+import { startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const origin = 'https://localhost:8443';
 const host = 'localhost:8443';
@@ -37,6 +38,37 @@ function makeCertificates(name: string) {
 }
 const ours = makeCertificates('ours');
 const others = makeCertificates('others');
+type Pair = Pick<ReturnType<typeof makeCertificates>, 'certificate' | 'key'>;
+
+/** The certificate of `ours` as it would be if it had ended yesterday. */
+function expired(): Pair {
+  const certificate = join(folder, 'expired.pem');
+  const yesterday = [
+    'x509',
+    '-in',
+    ours.certificate,
+    '-signkey',
+    ours.key,
+    '-days',
+    '-1',
+    '-out',
+    certificate,
+  ];
+  execFileSync('openssl', yesterday, { stdio: 'ignore' });
+  return { certificate, key: ours.key };
+}
+
+/** In epoch seconds. */
+function expiryOf({ certificate }: Pair): number {
+  return new X509Certificate(readFileSync(certificate)).validToDate.getTime() / 1_000;
+}
+
+async function expiryTold({ metrics }: TestGateway): Promise<number> {
+  const shown = await metrics.registry.metrics();
+  const told = /^tls_certificate_expires_timestamp_seconds\{service="gateway"\} (\d+)$/m.exec(shown)?.[1];
+  return Number(told);
+}
+
 const variables = { ISSUER: origin, TLS_CERT_FILE: ours.certificate, TLS_KEY_FILE: ours.key };
 
 const elsewhere = {
@@ -180,7 +212,7 @@ test('a stop answers what is in flight, and waits for no handshake longer than f
 
 test('a new certificate is taken over without a lost connection, and a broken one is not', async (t) => {
   const live = { TLS_CERT_FILE: join(folder, 'live.pem'), TLS_KEY_FILE: join(folder, 'live-key.pem') };
-  const install = (from: typeof ours) => {
+  const install = (from: Pair) => {
     copyFileSync(from.certificate, live.TLS_CERT_FILE);
     copyFileSync(from.key, live.TLS_KEY_FILE);
   };
@@ -200,9 +232,18 @@ test('a new certificate is taken over without a lost connection, and a broken on
   await until(() => gateway.log.some((line) => line.includes('the last good one stays')), 10_000);
   assert.equal(await certificateNow(), first);
 
+  const refusals = () => gateway.log.filter((line) => line.includes('the last good one stays'));
+  const before = refusals().length;
+  install(expired());
+  await until(() => refusals().length > before, 10_000);
+  assert.match(refusals().at(-1) ?? '', /TLS_CERT_FILE: is valid from .+ GMT to .+ GMT alone/);
+  assert.equal(await certificateNow(), first);
+  assert.equal(await expiryTold(gateway), expiryOf(ours));
+
   install(others);
   await until(() => gateway.log.some((line) => line.includes('the certificate was replaced')), 10_000);
   assert.notEqual(await certificateNow(), first);
+  assert.equal(await expiryTold(gateway), expiryOf(others));
   assert.match(await ask(kept, '/health/live'), /^HTTP\/1\.1 200 /);
   assert.doesNotMatch(gateway.log.join(''), /PRIVATE KEY/);
   kept.destroy();

@@ -18,6 +18,8 @@ export interface RedisDenylistReaderOptions {
   maxAgeMs?: number;
   /** Told once per outage why the log cannot be read. */
   onFault?: (error: unknown) => void;
+  /** Told when it is read again after that. */
+  onRecovery?: () => void;
 }
 
 /**
@@ -29,6 +31,7 @@ export function createRedisDenylistReader({
   name = 'gatehouse:denylist',
   maxAgeMs = 5000,
   onFault = () => {},
+  onRecovery = () => {},
 }: RedisDenylistReaderOptions): DenylistReader {
   const { stream, marker } = logKeys(name);
   const index = createRevocationIndex();
@@ -75,6 +78,7 @@ export function createRedisDenylistReader({
         await redis.connect();
         await requireFit(redis);
         await follow(redis, () => {
+          if (faultReported) onRecovery();
           faultReported = false;
         });
       } catch (error) {

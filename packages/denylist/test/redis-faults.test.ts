@@ -179,16 +179,25 @@ describe('a Redis that fails', realServer('redis', own), () => {
     const redis = await startRedis(t, own);
     await redis.stop();
     const faults: unknown[] = [];
-    const reader = createRedisDenylistReader({ url: redis.url, onFault: (error) => faults.push(error) });
+    let recoveries = 0;
+    const reader = createRedisDenylistReader({
+      url: redis.url,
+      onFault: (error) => faults.push(error),
+      onRecovery: () => {
+        recoveries += 1;
+      },
+    });
     const writer = createRedisDenylistWriter({ url: redis.url });
     t.after(() => Promise.all([reader.close(), writer.close()]));
     await until(() => faults.length > 0);
     await assert.rejects(writer.isComplete(), DenylistUnavailable);
+    assert.equal(recoveries, 0);
     await delay(500);
     await redis.restart();
     await markComplete(writer);
     await reader.ready();
     assert.equal(faults.length, 1);
+    assert.equal(recoveries, 1);
   });
 
   test('R22 pausing for three seconds: verdicts go on and stay right, the writer fails, and both heal', async (t) => {

@@ -26,7 +26,15 @@ export { createHealth, type Health } from './health.ts';
 export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
 export { type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
-export { counterIn, createMetrics, gaugeIn, histogramIn, listenMetrics, type Metrics } from './metrics.ts';
+export {
+  counterIn,
+  createMetrics,
+  gaugeIn,
+  histogramIn,
+  listenMetrics,
+  type Metrics,
+  readIn,
+} from './metrics.ts';
 export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
 export {

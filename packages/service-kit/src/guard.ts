@@ -63,6 +63,7 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
     createRedisDenylistReader({
       url: requireSetting(config.REDIS_URL, 'REDIS_URL'),
       onFault: (err) => logger.warn({ err }, 'the denylist cannot be read'),
+      onRecovery: () => logger.info('the denylist is read again'),
     });
   if (denylist !== options.denylist) opened.defer(() => denylist.close());
   const proofIds = config.REDIS_URL

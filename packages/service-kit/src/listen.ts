@@ -12,12 +12,15 @@ import { setFlagsFromString } from 'node:v8';
 import type { MessageClasses } from './express-messages.ts';
 import type { Logger } from './log.ts';
 import { Problem, problemBody } from './problem.ts';
+import { noteAnswerBeneath } from './request-context.ts';
 import { followCertificate, readCertificate, type TlsFiles } from './tls.ts';
 
 export interface Listener {
   readonly server: Server;
   readonly url: string;
   readonly port: number;
+  /** When the certificate in use expires, in epoch seconds, where it is served by HTTPS. */
+  readonly certificateExpiresAt: (() => number) | undefined;
   /** Takes no new connection, lets requests in flight finish, and cuts what is left after `drainTimeoutMs`. */
   close(): Promise<void>;
 }
@@ -43,6 +46,7 @@ const handshake = { minVersion: 'TLSv1.2', handshakeTimeout: 5_000 } as const;
  * @param port 0 takes a free one
  * @param tls the files of the certificate, where it is served by HTTPS
  * @param messages what requests and answers are made of, where that is not left to node:http
+ * @param onRefusal told the status of each answer to what did not become a request, or not in time
  * @throws Error with one plain line when the address cannot be had
  * @throws ConfigError when there is something wrong with the certificate
  */
@@ -53,19 +57,22 @@ export async function listen(
     port,
     tls,
     messages,
+    onRefusal = () => {},
   }: {
     host: string;
     port: number;
     tls?: { files: TlsFiles; logger: Logger } | undefined;
     messages?: MessageClasses;
+    onRefusal?: (status: number) => void;
   },
 ): Promise<Listener> {
   keepGarbageYoung();
   const options = { ...limits, ...messages };
-  const secure = tls && createTlsServer({ ...options, ...handshake, ...readCertificate(tls.files) }, app);
+  const pair = tls && readCertificate(tls.files);
+  const secure = pair && createTlsServer({ ...options, ...handshake, ...pair }, app);
   const server: Server = secure ?? createServer(options, app);
   server.maxConnections = 10_000;
-  server.on('clientError', answerClientError);
+  server.on('clientError', (error, socket) => answerClientError(error, socket as Socket, onRefusal));
   server.listen({ port, host, backlog });
   try {
     await once(server, 'listening');
@@ -74,12 +81,12 @@ export async function listen(
     const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be used (${code})`;
     throw new Error(`port ${port} on ${host} ${reason}`, { cause: error });
   }
-  if (secure && tls) followCertificate(secure, tls.files, tls.logger);
   const address = server.address() as AddressInfo;
   const hostname = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return {
     server,
     port: address.port,
+    certificateExpiresAt: secure && tls && followCertificate(secure, tls.files, pair.cert, tls.logger),
     url: `${tls ? 'https' : 'http'}://${hostname}:${address.port}`,
     close: () => drain(server),
   };
@@ -112,7 +119,11 @@ const clientErrorStatus: Record<string, number> = {
 };
 
 // What the parser refuses never becomes a request, so the answer is written to the socket itself.
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+function answerClientError(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  onRefusal: (status: number) => void,
+): void {
   // As node:http does itself: an answer that has begun must not get another one in its middle.
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: ServerResponse };
   const isOfParser = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '');
@@ -122,6 +133,8 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     return;
   }
   const status = clientErrorStatus[error.code ?? ''] ?? 400;
+  if (begun) noteAnswerBeneath(begun, status);
+  onRefusal(status);
   const body = problemBody(new Problem(status), undefined, undefined);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +

@@ -1,7 +1,8 @@
 import express from 'express';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type Listener, listen } from './listen.ts';
-import { notFound } from './problem.ts';
+import type { Logger } from './log.ts';
+import { notFound, problemHandler } from './problem.ts';
 
 export interface Metrics {
   /** Whose they are. */
@@ -115,12 +116,13 @@ export function readIn<Label extends string>(
 export function listenMetrics(
   registry: Registry,
   address: { host: string; port: number },
+  logger: Logger,
 ): Promise<Listener> {
   collectDefaultMetrics({ register: registry });
   const app = express().disable('x-powered-by');
   app.get('/metrics', async (_req, res) => {
     res.type(registry.contentType).send(await registry.metrics());
   });
-  app.use(notFound);
+  app.use(notFound, problemHandler(logger));
   return listen(app, address);
 }

@@ -62,7 +62,9 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
     const problem = toProblem(error);
     const known = { err: error, requestId: req.headers['x-request-id'], traceId: traceIdOf(req) };
     if (problem.status === 500) logger.error(known, 'request failed');
-    else if (problem.status > 501) logger.warn(known, 'request could not be served');
+    else if (problem.status > 501 && !isWholeReason(error)) logger.warn(known, 'request could not be served');
+    // For the log line of the request. What a body or a query is refused for may quote it.
+    if (problem.status > 500 || error instanceof AuthError) res.locals.reason = problem.message;
     if (res.headersSent) {
       res.destroy();
       return;
@@ -73,6 +75,11 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
       .type('application/problem+json')
       .send(problemBody(problem, req.originalUrl, req.headers['x-request-id']));
   };
+}
+
+// A problem that nothing has caused says all that there is to say.
+function isWholeReason(error: unknown): boolean {
+  return error instanceof Problem && error.cause === undefined;
 }
 
 /** The JSON text of a problem, for the places that have no Express response at hand. */

@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { knownCallerOf } from '@gatehouse/auth-middleware';
 import type { Request, RequestHandler } from 'express';
 import { type Logger, openAccessLog } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { continueTrace, exchangeOutcome, type Outcome, traceIdOf } from './trace.ts';
+
+const answerBeneath = Symbol('answer beneath');
+type Cut = ServerResponse & { [answerBeneath]?: number };
+
+/** Makes the log tell this status of a response that will never be finished: its connection was answered without it. */
+export function noteAnswerBeneath(res: ServerResponse, status: number): void {
+  (res as Cut)[answerBeneath] = status;
+}
 
 const wellFormedId = /^[\w-]{8,64}$/;
 
@@ -12,7 +20,7 @@ const wellFormedId = /^[\w-]{8,64}$/;
  * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters) and a trace,
  * writes one log line and one measurement when the answer has left or the client is gone. Query strings are never logged.
  * The route is `res.locals.route` where an app without routes of its own sets it; `res.locals.waitedMs` (before this) and
- * `res.locals.upstreamMs` (within it) are logged.
+ * `res.locals.upstreamMs` (within it) are logged, and so is `res.locals.reason`.
  * @param addressOf tells where a request comes from, for the log, in a process that can know
  */
 export function requestContext({
@@ -31,12 +39,12 @@ export function requestContext({
     const requestId = typeof given === 'string' && wellFormedId.test(given) ? given : randomUUID();
     req.headers['x-request-id'] = requestId;
     res.setHeader('X-Request-Id', requestId);
-    const path = req.originalUrl.split('?', 1)[0] as string;
+    const path = withoutTokens(req.originalUrl.split('?', 1)[0] as string);
     const span = continueTrace(req, metrics.service, path);
     const traceId = traceIdOf(req);
     res.on('close', () => {
       const durationMs = Math.round((performance.now() - startedAt) * 100) / 100;
-      const status = res.writableFinished ? res.statusCode : 499;
+      const status = res.writableFinished ? res.statusCode : ((res as Cut)[answerBeneath] ?? 499);
       const route = res.locals.route ?? routeOf(req);
       metrics.observeRequest(req.method, route, status, durationMs / 1000);
       const caller = knownCallerOf(req);
@@ -53,12 +61,18 @@ export function requestContext({
         durationMs,
         waitedMs: res.locals.waitedMs,
         upstreamMs: res.locals.upstreamMs,
+        reason: res.locals.reason,
       });
       span?.end(serverOutcome(req.method, route, status));
     });
     if (span === undefined) next();
     else span.run(next);
   };
+}
+
+// Who puts a JWT into a path has lost it to every proxy on the way, but not to our log.
+function withoutTokens(path: string): string {
+  return path.includes('eyJ') ? path.replaceAll(/eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g, '[token]') : path;
 }
 
 /** The id of the request, as it is logged here and sent to every upstream. */

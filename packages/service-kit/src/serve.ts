@@ -6,7 +6,7 @@ import { messagesOf } from './express-messages.ts';
 import type { Health } from './health.ts';
 import { type Listener, listen } from './listen.ts';
 import type { Logger } from './log.ts';
-import { listenMetrics, type Metrics } from './metrics.ts';
+import { counterIn, listenMetrics, type Metrics, readIn } from './metrics.ts';
 import type { Closable } from './run-process.ts';
 import type { TlsFiles } from './tls.ts';
 
@@ -47,11 +47,34 @@ export async function serve(
   opened: AsyncDisposableStack,
 ): Promise<RunningService> {
   if (metricsPort !== undefined) {
-    const metricsListener = await listenMetrics(metrics.registry, { host, port: metricsPort });
+    const metricsListener = await listenMetrics(metrics.registry, { host, port: metricsPort }, logger);
     opened.defer(() => metricsListener.close());
   }
   const tls = files && { files, logger };
-  const listener = await listen(inFront, { host, port, tls, messages: messagesOf(app) });
+  const { service, registry } = metrics;
+  const refusals = counterIn(registry, {
+    name: 'unparsed_requests_total',
+    help: 'Answers to what did not become a request, or not in time, by status',
+    labelNames: ['service', 'status'],
+  });
+  const listener = await listen(inFront, {
+    host,
+    port,
+    tls,
+    messages: messagesOf(app),
+    onRefusal: (status) => refusals.inc({ service, status }),
+  });
+  const { certificateExpiresAt } = listener;
+  readIn(
+    registry,
+    {
+      type: 'gauge',
+      name: 'tls_certificate_expires_timestamp_seconds',
+      help: 'When the certificate that is served expires',
+      labelNames: ['service'],
+    },
+    () => (certificateExpiresAt ? [{ labels: { service }, value: certificateExpiresAt() }] : []),
+  );
   opened.defer(() => listener.close());
   opened.defer(() => health.drain());
   logger.info({ port: listener.port }, 'listening');
@@ -61,6 +84,7 @@ export async function serve(
     health,
     async drain() {
       health.drain();
+      logger.info({ drainDelaySeconds }, 'draining');
       listener.server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));
       await delay(drainDelaySeconds * 1_000);
     },

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
@@ -92,14 +93,30 @@ function read(variable: keyof TlsConfig, path: string): string {
 const lookAgainMs = 2_000;
 
 /**
- * Takes over a new certificate when its files change; connections that are open keep theirs. One that is broken is
- * logged, and the last good one stays.
+ * Takes over a new certificate when its files change; connections that are open keep theirs. One that is broken, or not
+ * valid now, is logged, and the last good one stays.
+ * @param cert what the server began with
+ * @returns tells when the certificate in use expires, in epoch seconds
  */
-export function followCertificate(server: Server, files: TlsFiles, logger: Logger): void {
+export function followCertificate(
+  server: Server,
+  files: TlsFiles,
+  cert: string,
+  logger: Logger,
+): () => number {
+  let inUse = new X509Certificate(cert);
+  // Whoever asks is told by it, and everybody else by nothing: serving it is no worse than not to start.
+  if (!isValidNow(inUse)) logger.error({ validTo: inUse.validTo }, 'the certificate is not valid now');
   const reload: StatsListener = () => {
     try {
-      server.setSecureContext(readCertificate(files));
-      logger.info('the certificate was replaced');
+      const next = readCertificate(files);
+      const certificate = new X509Certificate(next.cert);
+      const { validFrom, validTo } = certificate;
+      if (!isValidNow(certificate))
+        throw new ConfigError([`TLS_CERT_FILE: is valid from ${validFrom} to ${validTo} alone`]);
+      server.setSecureContext(next);
+      inUse = certificate;
+      logger.info({ validTo }, 'the certificate was replaced');
     } catch (error) {
       logger.error({ err: error }, 'the new certificate is not used, the last good one stays');
     }
@@ -110,4 +127,10 @@ export function followCertificate(server: Server, files: TlsFiles, logger: Logge
   server.once('close', () => {
     for (const path of paths) unwatchFile(path, reload);
   });
+  return () => inUse.validToDate.getTime() / 1_000;
+}
+
+function isValidNow({ validFromDate, validToDate }: X509Certificate): boolean {
+  const now = Date.now();
+  return validFromDate.getTime() <= now && now < validToDate.getTime();
 }

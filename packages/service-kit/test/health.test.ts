@@ -46,7 +46,7 @@ test('metrics of several services are served on a port of their own', async (t) 
   users.observeRequest('GET', '/users/me', 200, 0.01);
   items.observeRequest('BREW', '/items', 405, 0.01);
   items.countVerdict('expired');
-  const listener = await listenMetrics(users.registry, { host: '127.0.0.1', port: 0 });
+  const listener = await listenMetrics(users.registry, { host: '127.0.0.1', port: 0 }, logger);
   t.after(() => listener.close());
   const text = await (await fetch(`${listener.url}/metrics`)).text();
   assert.match(
@@ -56,4 +56,8 @@ test('metrics of several services are served on a port of their own', async (t) 
   assert.match(text, /http_request_duration_seconds_count\{service="items",method="OTHER",.*\} 1/);
   assert.match(text, /auth_verdicts_total\{service="items",verdict="expired"\} 1/);
   assert.match(text, /nodejs_eventloop_lag_seconds/);
+  const other = await fetch(`${listener.url}/`);
+  assert.equal(other.status, 404);
+  assert.equal(other.headers.get('content-type'), 'application/problem+json; charset=utf-8');
+  assert.doesNotMatch(await other.text(), /node_modules|file:|at /);
 });

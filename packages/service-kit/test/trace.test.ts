@@ -21,7 +21,7 @@ before(async () => {
     res.json({ traceparent, tracestate });
   });
   app.get('/problem', () => {
-    throw new Problem(503);
+    throw new Problem(503, undefined, { cause: new Error('away') });
   });
   app.use(problemHandler(logger));
   listening = await listenApp(app);
