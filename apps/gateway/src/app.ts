@@ -192,7 +192,11 @@ export async function startGateway(
     // Else node:http itself would ask for the body, which must not come this way.
     redirect.server.on('checkContinue', answer);
   }
-  const running = await serve(app, { config, health, metrics, logger, tls, inFront: listener }, opening);
+  const running = await serve(
+    app,
+    { config, health, metrics, logger, tls, inFront: listener, maxHeadBytes: 16 * 1024 },
+    opening,
+  );
   refuseTunnels(running.listener.server, listener);
   limitConnections(running.listener.server, bounds);
   return running;

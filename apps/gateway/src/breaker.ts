@@ -4,10 +4,11 @@ import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhenResult } fr
 export interface Breaker {
   /**
    * Does `ask` unless the upstream is given up for now.
-   * @param ask resolves to whether the upstream was well, or undefined where nobody can tell
+   * @param ask resolves to whether the upstream was well, or undefined where nobody can tell; told whether all others are
+   * refused until then
    * @returns whether it was done
    */
-  admit(ask: () => Promise<boolean | undefined>): boolean;
+  admit(ask: (isProbe: boolean) => Promise<boolean | undefined>): boolean;
   /** Half open where one request finds out, or would if it came now. */
   state(): BreakerState;
 }
@@ -51,7 +52,7 @@ export function createBreaker(onChange: (state: BreakerState) => void): Breaker 
       if (policy.state === CircuitState.Open && performance.now() < probeAt) return false;
       const isProbe = policy.state === CircuitState.Open;
       const run = async () => {
-        const isWell = await ask();
+        const isWell = await ask(isProbe);
         if (isWell !== undefined) return isWell;
         if (isProbe) return false;
         // Neither a success nor a failure to the policy.

@@ -50,7 +50,13 @@ export const GatewayConfigSchema = ProcessConfigSchema.extend({
   ALLOWED_HOSTS: z
     .string()
     .default('')
-    .transform((list) => list.split(',').filter(Boolean)),
+    .transform((list) =>
+      list
+        .toLowerCase()
+        .split(',')
+        .map((host) => host.trim())
+        .filter(Boolean),
+    ),
   ...admissionVariables,
   ...tlsVariables,
   ...allUpstreamsAt(UrlSchema),

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { Problem } from '@gatehouse/service-kit/core';
+import { endSoon, isHealthCheck, Problem } from '@gatehouse/service-kit/core';
 import type { Request, RequestHandler } from 'express';
 import { clientAddressOf } from './client-address.ts';
 
@@ -40,7 +41,7 @@ export function hygiene({
     try {
       checkTarget(req);
       checkMessage(req);
-      if (!hosts.has(req.headers.host?.toLowerCase() ?? '') && !req.url.startsWith('/health/')) {
+      if (!hosts.has(req.headers.host?.toLowerCase() ?? '') && !isHealthCheck(req.url)) {
         throw refusal(400, `This host is not served here; use ${host}`);
       }
       removeHeaders(req.headers);
@@ -129,8 +130,8 @@ function refusal(status: number, detail: string, headers?: Record<string, string
 /** Answers what node:http keeps from the app: CONNECT is refused, and every expectation reaches `app`'s hygiene. */
 export function refuseTunnels(server: Server, app: RequestListener): void {
   server.on('connect', (_req, socket) => {
-    socket.on('error', () => {});
-    socket.end(
+    endSoon(
+      socket as Socket,
       'HTTP/1.1 405 Method Not Allowed\r\nAllow: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
     );
   });

@@ -17,7 +17,8 @@ export function limitBody(mostBytes: number): RequestHandler {
         bytes += chunk.length;
         if (bytes <= mostBytes) return;
         req.pause();
-        if (!res.headersSent)
+        // Behind another request on the connection, it would be read as that one's answer.
+        if (!res.headersSent && res.socket)
           req.socket.write(
             'HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
           );

@@ -2,7 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import { callerOf, noteCheck } from '@gatehouse/auth-middleware';
 import type { Count } from '@gatehouse/rate-limits';
 import { createRedisClient } from '@gatehouse/redis';
-import { counterIn, type Logger, type Metrics, Problem, repeat } from '@gatehouse/service-kit/core';
+import {
+  counterIn,
+  isHealthCheck,
+  type Logger,
+  type Metrics,
+  Problem,
+  repeat,
+} from '@gatehouse/service-kit/core';
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { clientNetworkOf } from './client-address.ts';
@@ -111,7 +118,7 @@ export function createRateLimits(
   return {
     limitAddress(req, res, next) {
       // Whoever asks whether we live must hear it.
-      if (req.url.startsWith('/health/')) return next();
+      if (isHealthCheck(req.url)) return next();
       res.setHeader('RateLimit-Policy', addressPolicy);
       const counted = take(address, req, res);
       (req as Limited)[addressCount] = counted;

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import {
   counterIn,
   histogramIn,
+  isHealthCheck,
   type Logger,
   type Metrics,
   Problem,
@@ -17,7 +18,7 @@ import { createWaitingRoom, type Waiting } from './waiting-room.ts';
  * requests in flight, behind which they wait, or by an event loop that is late, behind which they have waited.
  */
 const noRoomAbove: Record<Importance, number> = { docs: 0.5, reads: 0.7, writes: 0.85, vital: 1 };
-// Slow requests from one network leave room for everybody else's.
+// Slow requests from one network leave room for everybody else's, here and with each upstream.
 const mostOfOneNetwork = 0.4;
 /**
  * How many are let in before the event loop goes round once more. It accepts a single connection in a turn: turns must
@@ -101,6 +102,7 @@ export function createOverload(
     writes: waits.labels('writes'),
     vital: waits.labels('vital'),
   };
+  const mostInFlightOfOne = mostOfOneNetwork * Math.min(maxInFlight, mostWithOne);
   const networks = new Map<string, Network>();
   const room = createWaitingRoom<Held>();
   let inFlight = 0;
@@ -133,7 +135,7 @@ export function createOverload(
     to,
     network,
   }: Pick<Held, 'importance' | 'to' | 'network'>): ReasonToWait | undefined {
-    if (network.inFlight >= maxInFlight * mostOfOneNetwork) return 'one network';
+    if (network.inFlight >= mostInFlightOfOne) return 'one network';
     if (inFlight >= maxInFlight * noRoomAbove[importance]) return 'in flight';
     return to !== undefined && isFull(to) ? 'one upstream' : undefined;
   }
@@ -211,12 +213,11 @@ export function createOverload(
   return {
     guard: (app) => (req, res: Counted) => {
       const url = req.url ?? '';
-      if (url.startsWith('/health/')) return app(req, res);
+      if (isHealthCheck(url)) return app(req, res);
       const network = networkOf(req);
       const late = loopDelayMs / maxLoopDelayMs;
       const isFirst = room.size === 0 && inThisTurn < mostInOneTurn.calm;
-      const isCalm =
-        late < noRoomAbove.docs && inFlight < Math.min(mostWithOne, maxInFlight * mostOfOneNetwork);
+      const isCalm = late < noRoomAbove.docs && inFlight < mostInFlightOfOne;
       if (isFirst && isCalm) return letIn(app, req, res, network);
 
       const importance = importanceOf(req.method ?? '', url);

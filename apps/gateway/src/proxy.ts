@@ -65,7 +65,7 @@ export function createUpstreamProxy(
     help: 'Requests that an upstream did not answer, by reason',
     labelNames: ['upstream', 'reason'],
   });
-  const taken = { collecting: 0, inFlight: 0 };
+  const taken = { collecting: 0, inFlight: 0, streaming: 0 };
   const pool = new Pool(url, {
     connections: mostConnections,
     connect: { timeout: 1_000, lookup: createSpreadingLookup() },
@@ -98,7 +98,8 @@ export function createUpstreamProxy(
           },
           totalTimeoutMs: 60_000,
           waitTimeoutMs: silenceTimeoutMs,
-          capacity: { collecting: mostWithOne, inFlight: mostWithOne },
+          // Bodies that come slowly leave connections for requests that are there.
+          capacity: { collecting: mostWithOne, inFlight: mostWithOne, streaming: mostConnections / 2 },
         },
         taken,
       ),

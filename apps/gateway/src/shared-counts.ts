@@ -56,7 +56,7 @@ export function createSharedCounts(
       const { counted } = local.add(key);
       const isOver = counted.count > most;
       if (isOver) counted.count -= 1;
-      if (counted.count >= most * worthSharing && untold.size < mostKeysUntold) untold.set(key, counted);
+      else if (counted.count >= most * worthSharing && untold.size < mostKeysUntold) untold.set(key, counted);
       return { counted, isOver };
     },
     async share() {

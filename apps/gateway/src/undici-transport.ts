@@ -1,6 +1,8 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { noteNextHop } from '@gatehouse/auth-middleware';
 import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit/core';
 import type { Plugin } from 'http-proxy-middleware';
@@ -13,7 +15,11 @@ const reasons = {
   DEADLINE: 'the whole exchange took too long',
   OVERLOADED: 'too many requests are under way',
   BROKEN: 'it has failed again and again',
+  CODED: 'its answer has a transfer coding that nobody asked for',
 };
+
+/** What says nothing of the upstream. */
+const ownReasons = new Set<keyof typeof reasons>(['OVERLOADED', 'BROKEN']);
 
 /** The transport itself gave up, not the upstream. */
 export class TransportError extends Error {
@@ -25,8 +31,11 @@ export class TransportError extends Error {
   }
 }
 
-/** Bodies on their way in that nobody has been asked about yet, and requests with the upstream or waiting for it. */
-type Places = Record<'collecting' | 'inFlight', number>;
+/**
+ * Bodies on their way in that nobody has been asked about yet, requests with the upstream or waiting for it, and those
+ * of them whose body is still on its way.
+ */
+type Places = Record<'collecting' | 'inFlight' | 'streaming', number>;
 
 export interface TransportLimits {
   keepsCookies: boolean;
@@ -63,7 +72,7 @@ const collectedBytes = 64 * 1024;
 export function undiciTransport(
   pool: Pool,
   limits: TransportLimits,
-  taken: Places = { collecting: 0, inFlight: 0 },
+  taken: Places = { collecting: 0, inFlight: 0, streaming: 0 },
 ): Plugin {
   const transport = { pool, limits, taken };
   return (proxyServer) => {
@@ -94,12 +103,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   #span: Span | undefined;
   #status: number | undefined;
   #askedAt = 0;
-  #place: keyof Places | undefined;
+  #place: 'collecting' | 'inFlight' | undefined;
+  #isStreaming = false;
   #waiting: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #contentLength = -1;
   #wholeBody: string | undefined;
   #isOver = false;
+  #isProbe = false;
   #retried = false;
   /** Tells the breaker whether the upstream was well. */
   #tell: ((isWell: boolean | undefined) => void) | undefined;
@@ -125,7 +136,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { body } = this.#request;
     if (body === null) this.#send();
     // Its own context, in which a span finds what it is below, is not that of the body's events.
-    else if (this.#take('collecting'))
+    else if (this.#moveTo('collecting'))
       collect(
         this.#req,
         body,
@@ -147,15 +158,23 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (status < 200) return;
+    if (isCoded(headers['transfer-encoding'])) {
+      controller.abort(new TransportError('CODED'));
+      return;
+    }
     passOnHeaders(headers, this.#res);
+    // RFC 9110, 8.6
+    if (status === 204) this.#res.removeHeader('content-length');
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#status = status;
     this.#transport.limits.onAnswer(this.#res, performance.now() - this.#askedAt);
+    // The others wait for what this one finds out, however long its body is.
+    if (this.#isProbe) this.#tell?.(true);
     this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }
@@ -187,9 +206,11 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#dispatch();
       return;
     }
-    const isOurs = error instanceof TransportError && error.code !== 'DEADLINE';
-    this.#settle(failureOf(error), isOurs ? undefined : false);
-    if (this.#res.headersSent) this.#req.socket.resetAndDestroy();
+    const isOurs = error instanceof TransportError && ownReasons.has(error.code);
+    // Who answers before the body is there, or waits for it, may be well.
+    const isClients = this.#request.body?.readableEnded === false;
+    this.#settle(failureOf(error), isOurs || isClients ? undefined : false);
+    if (this.#res.headersSent) cut(this.#req.socket);
     this.#fail(error);
   }
 
@@ -202,19 +223,26 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #send(): void {
-    if (this.#isOver || !this.#take('inFlight')) return;
-    const { path, method } = this.#request;
+    if (this.#isOver || !this.#moveTo('inFlight')) return;
+    const { path, method, body } = this.#request;
+    if (body !== null && !this.#req.complete) {
+      if (!this.#stream(true)) return;
+      this.#req.once('end', () => this.#stream(false));
+    }
     this.#span = openRequestSpan(method, path, this.#target);
     if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
     this.#askedAt = performance.now();
     this.#request.headers = headersForUpstream(this.#req, this.#transport.limits);
-    const isAsked = this.#transport.limits.breaker.admit(
-      () =>
-        new Promise((resolve) => {
-          this.#tell = resolve;
-          this.#dispatch();
-        }),
-    );
+    const { breaker } = this.#transport.limits;
+    // The others would wait for a body that may never come.
+    const mayFindOut = !this.#isStreaming || breaker.state() === 'closed';
+    const ask = (isProbe: boolean) =>
+      new Promise<boolean | undefined>((resolve) => {
+        this.#tell = resolve;
+        this.#isProbe = isProbe;
+        this.#dispatch();
+      });
+    const isAsked = mayFindOut && breaker.admit(ask);
     if (!isAsked) this.onResponseError(undefined, new TransportError('BROKEN'));
   }
 
@@ -229,19 +257,26 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #take(place: keyof Places): boolean {
     const { taken, limits } = this.#transport;
-    this.#giveBack();
     if (taken[place] >= limits.capacity[place]) {
       this.onResponseError(undefined, new TransportError('OVERLOADED'));
       return false;
     }
     taken[place]++;
+    return true;
+  }
+
+  #moveTo(place: 'collecting' | 'inFlight' | undefined): boolean {
+    if (this.#place) this.#transport.taken[this.#place]--;
+    this.#place = undefined;
+    if (place === undefined || !this.#take(place)) return false;
     this.#place = place;
     return true;
   }
 
-  #giveBack(): void {
-    if (this.#place) this.#transport.taken[this.#place]--;
-    this.#place = undefined;
+  #stream(isStreaming: boolean): boolean {
+    if (this.#isStreaming) this.#transport.taken.streaming--;
+    this.#isStreaming = isStreaming && this.#take('streaming');
+    return this.#isStreaming;
   }
 
   #settle(failure?: string, isWell?: boolean): void {
@@ -249,7 +284,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#tell?.(isWell);
     this.#span?.end(exchangeOutcome(this.#status, 400, failure));
     this.#span = undefined;
-    this.#giveBack();
+    this.#moveTo(undefined);
+    this.#stream(false);
     clearTimeout(this.#deadline);
     clearTimeout(this.#waiting);
   }
@@ -260,6 +296,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     // What is left of the body must not stand before the next request on the connection.
     if (this.#request.body) this.#req.unpipe().resume();
   }
+}
+
+/** Closes the connection of a client in the middle of an answer, so that what it has got never looks whole. */
+function cut(socket: Socket): void {
+  // A TLS connection cannot be reset by its socket; without the alert that closes it (RFC 9112, 9.8), its end is none.
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 function expire(exchange: Exchange, code: TransportError['code']): void {
@@ -278,6 +321,11 @@ function collect(req: IncomingMessage, body: PassThrough, onCollected: () => voi
   };
   req.pipe(body).once('finish', collected);
   req.on('data', count);
+}
+
+// A coding beside chunked would be taken off here, and nobody told of it.
+function isCoded(transferEncoding: string | string[] | undefined): boolean {
+  return transferEncoding !== undefined && String(transferEncoding).toLowerCase() !== 'chunked';
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { listen } from '@gatehouse/service-kit/core';
 import { listenApp } from '@gatehouse/test-kit';
 import { type BreakerState, createBreaker } from '../src/breaker.ts';
 import { publicHost, startTestGateway } from './start-gateway.ts';
@@ -102,4 +103,48 @@ test('a client that leaves says nothing of the upstream, and does not close the 
   assert.equal(breaker.state(), 'half open', 'though nobody has come');
   await tell(undefined);
   assert.deepEqual(states, ['open', 'half open', 'open']);
+});
+
+test('a client that makes an upstream answer before its body is there does not have it given up', async (t) => {
+  // As every service of ours is served, and as one that refuses early.
+  const service = await listen((req, res) => void req.resume().on('end', () => res.end('hi')), {
+    host: '127.0.0.1',
+    port: 0,
+  });
+  t.after(service.close);
+  const refusing = await listenApp((req, res) => {
+    if (req.method === 'GET') res.end('hi');
+    else res.writeHead(413, { connection: 'close' }).end(() => req.socket.destroy());
+  });
+  t.after(refusing.close);
+  for (const { url } of [service, refusing]) {
+    const gateway = await startTestGateway(t, { upstreamUrl: url });
+    const headers = { 'x-pad': 'x'.repeat(16 * 1024 - 300) };
+    const body = 'x'.repeat(1_000_000);
+    for (let count = 0; count < 7; count++) {
+      const answer = await gateway.send('/token', { method: 'POST', headers, body });
+      if (url === service.url) assert.equal(answer.status, 200, 'what the gateway takes, a service does');
+    }
+    assert.equal((await gateway.send('/authorize')).status, 200);
+  }
+});
+
+test('an answer without an end lets the others in as soon as it has begun', async (t) => {
+  let isWell = false;
+  const gateway = await startTestGateway(t, {
+    answer: (req, res) => {
+      if (!isWell) req.socket.destroy();
+      else if (req.url === '/authorize') res.write('.');
+      else res.end('hi');
+    },
+  });
+  for (let count = 0; count < 5; count++)
+    assert.equal((await gateway.send('/token', { method: 'POST' })).status, 502);
+  isWell = true;
+  await delay(600);
+  const endless = request(`${gateway.url}/authorize`, { agent: false, headers: { host: publicHost } });
+  endless.on('error', () => {}).end();
+  await once(endless, 'response');
+  assert.equal((await gateway.send('/token', { method: 'POST' })).status, 200);
+  endless.destroy();
 });

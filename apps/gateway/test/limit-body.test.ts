@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
 import { publicHost, startTestGateway, until } from './start-gateway.ts';
@@ -57,4 +58,28 @@ test('H28 a body of just the bound passes, in either framing', async (t) => {
     gateway.received.map(({ body }) => body.length),
     [most, most],
   );
+});
+
+test('H28 the 413 of a request that waits behind another is not written into that one’s answer', async (t) => {
+  const gateway = await startTestGateway(t, {
+    env,
+    answer: (req, res) => {
+      if (req.url !== '/authorize') return void req.resume();
+      res.writeHead(200, { 'content-length': 300 }).write('A'.repeat(200));
+    },
+  });
+  const socket = connect(gateway.port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  let text = '';
+  socket
+    .on('error', () => {})
+    .on('data', (chunk) => {
+      text += chunk;
+    });
+  socket.write(`GET /authorize HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`);
+  await until(() => text.endsWith('A'.repeat(200)), 2_000);
+  const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
+  socket.write(`${post}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(10)}`);
+  await once(socket, 'close');
+  assert.ok(text.endsWith('A'.repeat(200)), text.slice(-80));
 });

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createRedisClient } from '@gatehouse/redis';
 import { realServer, startRedis } from '@gatehouse/test-kit';
 import { rateLimits } from '../src/limits.ts';
+import { createSharedCounts } from '../src/shared-counts.ts';
 import { type Answer, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 function assertRefused(answer: Answer, policy: string): void {
@@ -52,8 +54,10 @@ test('an address over its limit is refused before anything is verified or forwar
   assertRefused(await gateway.send('/items', { headers }), 'address');
   assertRefused(await gateway.send('/%', {}), 'address');
   assert.deepEqual(gateway.received, []);
-  assert.equal((await gateway.send('/health/live')).status, 200);
-  assert.equal(await refusalsOf(gateway, 'address'), 3);
+  for (const path of ['/health/live', '/health/ready?why'])
+    assert.equal((await gateway.send(path)).status, 200);
+  assertRefused(await gateway.send('/health/whatever'), 'address');
+  assert.equal(await refusalsOf(gateway, 'address'), 4);
 });
 
 test('a flood without valid tokens from one address locks out nobody else, whoever it says it is', async (t) => {
@@ -139,5 +143,35 @@ test(
       }
       assert.fail(`the second gateway does not know that ${most} are left`);
     }
+  },
+);
+
+test(
+  'R42 a flood of those over their limit does not keep the counts of others from being shared',
+  realServer('redis', { own: true }),
+  async (t) => {
+    const redis = await startRedis(t, { own: true });
+    const [here, there] = await Promise.all(
+      [1, 2].map(async () => {
+        const client = createRedisClient(redis.url, { commandTimeout: 1_000, enableAutoPipelining: true });
+        t.after(() => client.disconnect());
+        await until(() => client.status === 'ready', 2_000);
+        return createSharedCounts({ name: 'caller', most: 20, windowSeconds: 60 }, client);
+      }),
+    );
+    if (!here || !there) return assert.fail();
+    const flood = () => {
+      for (let i = 0; i < 1_000; i++) here.take(`flood ${i}`);
+    };
+    for (let count = 0; count < 25; count++) flood();
+    for (let count = 0; count < 10; count++) {
+      await here.share();
+      flood();
+      here.take('alice');
+    }
+    await here.share();
+    there.take('alice');
+    await there.share();
+    assert.equal(there.take('alice').counted.count, 12, 'ten there, two here');
   },
 );

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { listenApp } from '@gatehouse/test-kit';
-import { startTestGateway, until } from './start-gateway.ts';
+import { listenApp, rawRequest } from '@gatehouse/test-kit';
+import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 test('the log line of a request tells who called, from where, and how long the upstream took, and no token', async (t) => {
   const gateway = await startTestGateway(t);
@@ -34,18 +34,27 @@ test('the log line of a request tells who called, from where, and how long the u
   assert.doesNotMatch(gateway.log.join(), /secret|eyJ/);
 });
 
-test('a token that somebody puts into the path is not in the log', async (t) => {
+test('a secret that somebody puts where it does not belong is not in the log', async (t) => {
   const gateway = await startTestGateway(t);
   const token = (await gateway.bearer()).slice('Bearer '.length);
   for (const path of [`/users/${token}`, `/users/${token}/items`, `/${token.split('.', 2).join('.')}`])
     await gateway.send(path);
   const lines = () => gateway.log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'request');
   await until(() => lines().length === 3, 2_000);
+  const targets = [
+    'http://user:secret@localhost:8080/token',
+    '/token#access_token=secret',
+    '/token%3Faccess_token=secret',
+    '/token%23secret',
+  ];
+  for (const target of targets)
+    await rawRequest(gateway.port, `GET ${target} HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`);
+  await until(() => lines().length === 7, 2_000);
   assert.deepEqual(
     lines().map(({ path }) => path),
-    ['/users/[token]', '/users/[token]/items', '/[token]'],
+    ['/users/[token]', '/users/[token]/items', '/[token]', '[no path]', '/token', '/token', '/token'],
   );
-  assert.doesNotMatch(gateway.log.join(), /eyJ/);
+  assert.doesNotMatch(gateway.log.join(), /eyJ|secret/);
 });
 
 test('metrics tell verdicts, what was remembered, the denylist, and how long each upstream took', async (t) => {

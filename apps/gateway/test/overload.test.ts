@@ -175,7 +175,7 @@ test('where one upstream has all that it may have, what comes for it waits, and 
   const full = new Set<UpstreamName>();
   const { letIn, ask } = startGuard(t, {}, (upstream) => full.has(upstream));
   while (letIn.length < 1_000) {
-    ask('/items');
+    ask('/items', `198.51.100.${letIn.length % 5}`);
     await turn();
   }
   full.add('items');
@@ -231,6 +231,18 @@ test('slow requests of one network leave room for others', async (t) => {
   await release();
   assert.equal((await ask('vital', '198.51.100.1')).status, 200);
   assert.deepEqual(await shedsOf(gateway), { 'one network: vital': 1 });
+});
+
+test('one network has 40 % of what may be with one upstream, however many may be in flight', async (t) => {
+  const { letIn, ask } = startGuard(t, { maxInFlight: 4_000 });
+  for (let count = 0; count < 500; count++) {
+    ask('/items');
+    await turn();
+  }
+  assert.equal(letIn.length, 400);
+  ask('/items', '203.0.113.2');
+  await turn();
+  assert.equal(letIn.length, 401);
 });
 
 test('R30 what waited behind a stalled event loop is refused by importance, and soon all is answered again', async (t) => {

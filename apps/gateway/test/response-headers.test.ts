@@ -88,7 +88,9 @@ test('HEAD, 204 and 304 keep their headers, have no body and leave the connectio
   const gateway = await startTestGateway(t, {
     answer: (req, res) => {
       if (req.method === 'HEAD') return res.writeHead(200, { 'Content-Length': '1234' }).end();
-      return req.url === '/token/304' ? res.writeHead(304, { ETag: '"1"' }).end() : res.writeHead(204).end();
+      return req.url === '/token/304'
+        ? res.writeHead(304, { ETag: '"1"' }).end()
+        : res.writeHead(204, { 'content-length': 5 }).end();
     },
   });
   const lines = ['HEAD /token', 'GET /token/204', 'GET /token/304', 'HEAD /token'];

@@ -118,6 +118,15 @@ test('every answer is measured and logged by its row of the table, whoever gave 
   }
 });
 
+test('further hosts are taken in any letters, and with spaces between them', async (t) => {
+  const gateway = await startTestGateway(t, {
+    env: { ALLOWED_HOSTS: 'API.example.com, b.example.com:8443' },
+  });
+  for (const host of ['api.example.com', 'Api.Example.Com', 'b.example.com:8443'])
+    assert.equal((await gateway.send('/token', { headers: { host } })).status, 200, host);
+  assert.equal((await gateway.send('/token', { headers: { host: 'b.example.com' } })).status, 400);
+});
+
 test('health answers under any host, ready once keys and denylist are there', async (t) => {
   const gateway = await startTestGateway(t);
   for (const path of ['/health/live', '/health/ready']) {

@@ -3,12 +3,13 @@ import { execFileSync, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, request as requestTls } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import {
@@ -366,4 +367,31 @@ async function get(port: number, path: string): Promise<{ status: number | undef
   let text = '';
   for await (const chunk of res) text += chunk;
   return { status: res.statusCode, text };
+}
+
+for (const [framing, answer] of Object.entries({
+  'Content-Length': (res: ServerResponse) => res.setHeader('content-length', 100),
+  chunked: () => {},
+})) {
+  test(`R04 an upstream that dies in the middle of a ${framing} body ends the client's connection, and nobody else's`, async (t) => {
+    const issuer = await createTestIssuer({ issuer: origin });
+    const gateway = await startTestGateway(t, {
+      issuer,
+      env: variables,
+      answer: async (req, res) => {
+        if (req.url !== '/token') return res.end('whole');
+        answer(res);
+        res.write('half');
+        await delay(50);
+        req.socket.destroy();
+      },
+    });
+    const kept = await handshake(gateway.port);
+    assert.match(await ask(kept, '/authorize'), /^HTTP\/1\.1 200 /);
+    const text = await raw(gateway.port, `GET /token HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    assert.match(text, /half/);
+    assert.doesNotMatch(text, /\r\n0\r\n\r\n$/, 'a chunked body is not ended');
+    assert.match(await ask(kept, '/authorize'), /^HTTP\/1\.1 200 /, 'the gateway goes on');
+    kept.destroy();
+  });
 }

@@ -20,7 +20,9 @@ async function startProxy(
     waitTimeoutMs = 60_000,
     inFlight = 1_000,
     collecting = 1_000,
+    streaming = 1_000,
     savedRetries = 1,
+    connections = 1,
     before = (_res, next) => next(),
   }: {
     target?: string;
@@ -28,12 +30,14 @@ async function startProxy(
     waitTimeoutMs?: number;
     inFlight?: number;
     collecting?: number;
+    streaming?: number;
     savedRetries?: number;
+    connections?: number;
     before?: (res: ServerResponse, next: () => void) => void;
   } = {},
 ) {
   const upstream = await listenApp(answer);
-  const pool = new Pool(upstream.url, { connections: 1 });
+  const pool = new Pool(upstream.url, { connections });
   const failures: (string | undefined)[] = [];
   const handler = createProxyMiddleware({
     target: target ?? upstream.url,
@@ -46,7 +50,7 @@ async function startProxy(
         onAnswer: () => {},
         totalTimeoutMs,
         waitTimeoutMs,
-        capacity: { collecting, inFlight },
+        capacity: { collecting, inFlight, streaming },
       }),
       (server) => {
         server.on('error', (error: Error & { code?: string }, _req, res) => {
@@ -274,3 +278,24 @@ for (const size of [1, 65_535, 65_536, 65_537, 100_000, 131_072, 200_000]) {
     }
   });
 }
+
+test('bodies that come slowly take a part of the places, and leave the others to requests that are there', async (t) => {
+  const proxy = await startProxy(t, (req, res) => void req.resume().on('end', () => res.end('done')), {
+    streaming: 2,
+    connections: 3,
+  });
+  const start = () => {
+    const client = openSocket(t, proxy.port);
+    client.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(70_000)}`);
+    return client;
+  };
+  const slow = [start(), start()];
+  await delay(100);
+  await start().hears(/OVERLOADED/);
+  assert.equal(await proxy.ask(), 'done');
+  for (const client of slow) client.write('x'.repeat(30_000));
+  for (const client of slow) await client.hears(/done/);
+  const next = start();
+  next.write('x'.repeat(30_000));
+  await next.hears(/done/);
+});

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
 import { publicHost, startTestGateway } from './start-gateway.ts';
@@ -40,4 +41,25 @@ test('H22 upgrades are 426 and their sockets closed, on any path, before and aft
     assert.equal((await gateway.send('/items', { headers: { authorization } })).status, 200);
     assert.equal(gateway.received.splice(0).length, 1, 'only the good request went on');
   }
+});
+
+test('H26 who is refused and does not go keeps his place for two seconds, and no process from its end', async (t) => {
+  const gateway = await startTestGateway(t);
+  const refused = ['CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 'GET / HTTP/1.1\r\nno header\r\n\r\n'];
+  const answers = refused.map(async (bytes) => {
+    // It never says that it has nothing more to say.
+    const socket = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true });
+    t.after(() => socket.destroy());
+    socket.on('error', () => {}).write(bytes);
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    return text;
+  });
+  assert.deepEqual(
+    (await Promise.all(answers)).map((text) => text.slice(0, 12)),
+    ['HTTP/1.1 405', 'HTTP/1.1 400'],
+  );
+  const from = performance.now();
+  await gateway.stop();
+  assert.ok(performance.now() - from < 7_000, 'well before what is left would be cut');
 });

@@ -105,6 +105,8 @@ const bad = {
   'two lengths': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!',
   'a line break in a header': 'HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: evil=1\r\nContent-Length: 0\r\n\r\n',
   'a header name with a space': 'HTTP/1.1 200 OK\r\nX Y: a\r\nContent-Length: 0\r\n\r\n',
+  'a coding that nobody asked for':
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n',
   nothing: '',
 };
 
@@ -306,10 +308,18 @@ test('200 clients that send one byte of their bodies take nothing from the other
 
 test('a frozen upstream: of 1,100 requests each one is answered, and those without a connection never ask', async (t) => {
   const upstream = await startRawUpstream(t, () => {});
-  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url, env: { MAX_WAIT_MS: '500' } });
-  const headers = { authorization: await gateway.bearer() };
+  const gateway = await startTestGateway(t, {
+    upstreamUrl: upstream.url,
+    env: { MAX_WAIT_MS: '500', TRUSTED_PROXIES: '127.0.0.1' },
+  });
+  const authorization = await gateway.bearer();
   const answers = await Promise.all(
-    Array.from({ length: 1_100 }, () => gateway.send('/items', { method: 'POST', headers })),
+    Array.from({ length: 1_100 }, (_, i) =>
+      gateway.send('/items', {
+        method: 'POST',
+        headers: { authorization, 'x-forwarded-for': `198.51.100.${i % 5}` },
+      }),
+    ),
   );
   const counts = { 503: 0, 504: 0 };
   for (const { status } of answers) counts[status as 503 | 504]++;

@@ -22,9 +22,9 @@ export type { Versions } from './entity-tag.ts';
 export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
 export { TextSchema, TimestampSchema } from './fields.ts';
 export { type Guard, guardVariables, openGuard } from './guard.ts';
-export { createHealth, type Health } from './health.ts';
+export { createHealth, type Health, isHealthCheck } from './health.ts';
 export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
-export { type Listener, listen } from './listen.ts';
+export { endSoon, type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export {
   counterIn,

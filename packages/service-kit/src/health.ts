@@ -12,6 +12,13 @@ export interface Health {
   isDraining(): boolean;
 }
 
+const healthCheck = /^\/health\/(?:live|ready)(?:\?|$)/;
+
+/** Whether this is the target of a check of health, which answers whoever asks. */
+export function isHealthCheck(url: string): boolean {
+  return url.startsWith('/health/') && healthCheck.test(url);
+}
+
 const checkTimeoutMs = 1000;
 
 /**
@@ -20,6 +27,7 @@ const checkTimeoutMs = 1000;
  */
 export function createHealth(checks: Record<string, () => void | Promise<void>>, logger: Logger): Health {
   const router = Router();
+  const failing = new Set<string>();
   let draining = false;
   router.get('/health/live', (_req, res) => {
     res.set('Cache-Control', 'no-store').json({ status: 'live' });
@@ -48,9 +56,12 @@ export function createHealth(checks: Record<string, () => void | Promise<void>>,
     const timer = setTimeout(() => reject(new Error(`no answer in ${checkTimeoutMs} ms`)), checkTimeoutMs);
     try {
       await Promise.race([(async () => check())(), late]);
+      if (failing.delete(name)) logger.info({ check: name }, 'health check passes again');
       return 'ok';
     } catch (error) {
-      logger.warn({ err: error, check: name }, 'health check failed');
+      // Once, and not for each who asks.
+      if (!failing.has(name)) logger.warn({ err: error, check: name }, 'health check failed');
+      failing.add(name);
       return 'failing';
     } finally {
       clearTimeout(timer);

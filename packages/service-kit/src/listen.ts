@@ -30,7 +30,6 @@ const drainTimeoutMs = 8_000;
 const backlog = 4_096;
 
 const limits = {
-  maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   connectionsCheckingInterval: 1_000,
@@ -46,6 +45,7 @@ const handshake = { minVersion: 'TLSv1.2', handshakeTimeout: 5_000 } as const;
  * @param port 0 takes a free one
  * @param tls the files of the certificate, where it is served by HTTPS
  * @param messages what requests and answers are made of, where that is not left to node:http
+ * @param maxHeadBytes of a request; more than 16 KiB unless given, as a gateway takes that and adds to it
  * @param onRefusal told the status of each answer to what did not become a request, or not in time
  * @throws Error with one plain line when the address cannot be had
  * @throws ConfigError when there is something wrong with the certificate
@@ -57,17 +57,19 @@ export async function listen(
     port,
     tls,
     messages,
+    maxHeadBytes = 20 * 1024,
     onRefusal = () => {},
   }: {
     host: string;
     port: number;
     tls?: { files: TlsFiles; logger: Logger } | undefined;
-    messages?: MessageClasses;
+    messages?: MessageClasses | undefined;
+    maxHeadBytes?: number | undefined;
     onRefusal?: (status: number) => void;
   },
 ): Promise<Listener> {
   keepGarbageYoung();
-  const options = { ...limits, ...messages };
+  const options = { ...limits, ...messages, maxHeaderSize: maxHeadBytes };
   const pair = tls && readCertificate(tls.files);
   const secure = pair && createTlsServer({ ...options, ...handshake, ...pair }, app);
   const server: Server = secure ?? createServer(options, app);
@@ -128,7 +130,8 @@ function answerClientError(
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: ServerResponse };
   const isOfParser = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '');
   // Everything else is of a connection, or of a handshake, that has failed: nobody could read an answer.
-  if (!isOfParser || !socket.writable || begun?.headersSent) {
+  // What comes behind a whole request, which waits for its answer, would be taken for that.
+  if (!isOfParser || !socket.writable || begun?.headersSent || begun?.req.complete) {
     socket.destroy();
     return;
   }
@@ -136,9 +139,24 @@ function answerClientError(
   if (begun) noteAnswerBeneath(begun, status);
   onRefusal(status);
   const body = problemBody(new Problem(status), undefined, undefined);
-  socket.end(
+  endSoon(
+    socket,
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n` +
       `Connection: close\r\n\r\n${body}`,
   );
+}
+
+const lingerMs = 2_000;
+
+/**
+ * Writes the last bytes of a connection that node:http has let go of, and closes it when the client has had the time to
+ * read them: closed at once, what the client still sends would reset it, and left open, it would be for ever.
+ */
+export function endSoon(socket: Socket, bytes: string): void {
+  socket.end(bytes);
+  // What is not read, the end of the connection included, would never be seen.
+  socket.on('error', () => {}).resume();
+  const cut = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once('close', () => clearTimeout(cut));
 }

@@ -39,7 +39,7 @@ export function requestContext({
     const requestId = typeof given === 'string' && wellFormedId.test(given) ? given : randomUUID();
     req.headers['x-request-id'] = requestId;
     res.setHeader('X-Request-Id', requestId);
-    const path = withoutTokens(req.originalUrl.split('?', 1)[0] as string);
+    const path = loggedPath(req.originalUrl);
     const span = continueTrace(req, metrics.service, path);
     const traceId = traceIdOf(req);
     res.on('close', () => {
@@ -70,9 +70,15 @@ export function requestContext({
   };
 }
 
-// Who puts a JWT into a path has lost it to every proxy on the way, but not to our log.
-function withoutTokens(path: string): string {
-  return path.includes('eyJ') ? path.replaceAll(/eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g, '[token]') : path;
+const plainPath = /^\/[\w./~:-]*$/;
+const query = /[?#]|%(?:3f|23)/i;
+const jwt = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
+
+// Whoever puts a secret where it does not belong has lost it to every proxy on the way, but not to our log.
+function loggedPath(url: string): string {
+  if (plainPath.test(url) && !url.includes('eyJ')) return url;
+  if (!url.startsWith('/')) return '[no path]';
+  return (url.split(query, 1)[0] as string).replaceAll(jwt, '[token]');
 }
 
 /** The id of the request, as it is logged here and sent to every upstream. */

@@ -24,6 +24,7 @@ export interface RunningService extends Closable {
  * The last step of a start: serves the app, and the metrics where they have a port.
  * @param opened what the app stands on; it is disposed after the last request, and at once if this step fails
  * @param tls where it is served by HTTPS
+ * @param maxHeadBytes of a request, where it is not what listen() takes by itself
  * @param inFront what takes the requests and hands them to the app, where something does
  * @returns whose `close` turns readiness off, lets requests finish, then disposes `opened`
  */
@@ -36,6 +37,7 @@ export async function serve(
     logger,
     tls: files,
     inFront = app,
+    maxHeadBytes,
   }: {
     config: ProcessConfig;
     health: Health;
@@ -43,6 +45,7 @@ export async function serve(
     logger: Logger;
     tls?: TlsFiles | undefined;
     inFront?: RequestListener;
+    maxHeadBytes?: number;
   },
   opened: AsyncDisposableStack,
 ): Promise<RunningService> {
@@ -62,6 +65,7 @@ export async function serve(
     port,
     tls,
     messages: messagesOf(app),
+    maxHeadBytes,
     onRefusal: (status) => refusals.inc({ service, status }),
   });
   const { certificateExpiresAt } = listener;
