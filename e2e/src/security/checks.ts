@@ -109,7 +109,9 @@ export const groups: { letter: string; title: string; checks: Check[] }[] = [
       { asks: 'Repeated and structured parameters are refused.' },
       { asks: 'No input keeps the process busy.' },
       { asks: 'A body of another type is 415.' },
-      { asks: 'Every answer carries the security headers and names no software.' },
+      {
+        asks: 'Every answer carries the security headers and names no software; of what is refused before it is a request, or by shedding, nosniff alone.',
+      },
       { asks: 'Encoded line breaks end no header and no log line.' },
       { asks: 'No log holds a credential.' },
       {
