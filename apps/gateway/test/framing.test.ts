@@ -133,3 +133,10 @@ test('H25 headers beyond 16 KiB are 431', async (t) => {
   }
   assert.deepEqual(gateway.received, []);
 });
+
+test('H05 what is malformed behind a request is not answered in its place', async (t) => {
+  const gateway = await startTestGateway(t, { answer: (req) => void req.resume() });
+  const head = `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`;
+  const { text, closed } = await rawRequest(gateway.port, `${head}no request\r\n\r\n`);
+  assert.deepEqual([text, closed], ['', true]);
+});

@@ -126,6 +126,8 @@ function answerClientError(
   socket: Socket,
   onRefusal: (status: number) => void,
 ): void {
+  // What comes after the end is not heard, and must not keep it from being read.
+  if (socket.writableEnded) return;
   // As node:http does itself: an answer that has begun must not get another one in its middle.
   const { _httpMessage: begun } = socket as Socket & { _httpMessage?: ServerResponse };
   const isOfParser = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '');

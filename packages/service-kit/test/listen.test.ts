@@ -115,7 +115,7 @@ test('H05 H25 what the parser refuses is answered as a problem and the connectio
   const cases: [string, number][] = [
     ['GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n', 400],
     ['GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-    [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`, 431],
+    [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(21_000)}\r\n\r\n`, 431],
   ];
   for (const [bytes, status] of cases) {
     const answer = await rawRequest(listener.port, bytes);
@@ -131,7 +131,7 @@ test('H25 a kept connection hears why its next request is refused, unless an ans
   app.get('/begun', (_req, res) => void res.write('begun'));
   const listener = await listen(app, onLoopback);
   t.after(() => listener.close());
-  const tooLarge = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`;
+  const tooLarge = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(21_000)}\r\n\r\n`;
   const after = async (path: string, seen: string) => {
     const socket = connect(listener.port, '127.0.0.1');
     let text = '';
