@@ -1,4 +1,4 @@
-import { Problem } from '@gatehouse/service-kit/core';
+import { noteAnswerBeneath, Problem } from '@gatehouse/service-kit/core';
 import type { RequestHandler } from 'express';
 
 /**
@@ -18,10 +18,12 @@ export function limitBody(mostBytes: number): RequestHandler {
         if (bytes <= mostBytes) return;
         req.pause();
         // Behind another request on the connection, it would be read as that one's answer.
-        if (!res.headersSent && res.socket)
+        if (!res.headersSent && res.socket) {
+          noteAnswerBeneath(res, 413);
           req.socket.write(
             'HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
           );
+        }
         // The answer is not node:http's, so that the exchange with the upstream ends as for a client that leaves.
         req.socket.destroySoon();
       });

@@ -62,7 +62,7 @@ export function createUpstreamProxy(
   }).labels({ upstream: name });
   const failures = counterIn(metrics.registry, {
     name: 'upstream_failures_total',
-    help: 'Requests that an upstream did not answer, by reason',
+    help: 'Requests that an upstream did not answer, or not to the end, by reason',
     labelNames: ['upstream', 'reason'],
   });
   const taken = { collecting: 0, inFlight: 0, streaming: 0 };
@@ -98,8 +98,8 @@ export function createUpstreamProxy(
           },
           totalTimeoutMs: 60_000,
           waitTimeoutMs: silenceTimeoutMs,
-          // Bodies that come slowly leave connections for requests that are there.
-          capacity: { collecting: mostWithOne, inFlight: mostWithOne, streaming: mostConnections / 2 },
+          // Bodies that come slowly leave connections for requests that are there; one network cannot have as many.
+          capacity: { collecting: mostWithOne, inFlight: mostWithOne, streaming: mostConnections - 64 },
         },
         taken,
       ),

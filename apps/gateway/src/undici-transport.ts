@@ -208,7 +208,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     const isOurs = error instanceof TransportError && ownReasons.has(error.code);
     // Who answers before the body is there, or waits for it, may be well.
-    const isClients = this.#request.body?.readableEnded === false;
+    const isClients = this.#controller !== undefined && this.#request.body?.readableEnded === false;
     this.#settle(failureOf(error), isOurs || isClients ? undefined : false);
     if (this.#res.headersSent) cut(this.#req.socket);
     this.#fail(error);

@@ -40,6 +40,9 @@ test('H28 a chunked body without end is 413 when it has grown too long, and the 
     `${post}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(20)}`,
   );
   assert.equal(status, 413);
+  const line = () => gateway.log.find((entry) => entry.includes('"path":"/token"'));
+  await until(() => line() !== undefined, 2_000);
+  assert.equal(JSON.parse(line() ?? '').status, 413, 'not that the client has left');
   await until(() => isLetGo, 5_000);
   // What came in one piece with the last byte that was allowed goes on with it.
   assert.ok(bytes <= most + 64 * 1024, `${bytes} bytes reached the upstream`);

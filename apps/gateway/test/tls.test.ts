@@ -59,6 +59,32 @@ function expired(): Pair {
   return { certificate, key: ours.key };
 }
 
+/** A certificate for the key of `ours` that begins at this time. */
+function beginning(at: number): Pair {
+  const [certificate, request, settings, database, serial] = [
+    'begins',
+    'request',
+    'ca',
+    'index',
+    'serial',
+  ].map((name) => join(folder, `${name}.pem`)) as [string, string, string, string, string];
+  const authority = { database, serial, new_certs_dir: folder, default_md: 'sha256', policy: 'policy' };
+  const lines = Object.entries(authority).map(([name, value]) => `${name}=${value}`);
+  writeFileSync(
+    settings,
+    ['[ca]', 'default_ca=own', '[own]', ...lines, '[policy]', 'commonName=supplied', ''].join('\n'),
+  );
+  writeFileSync(database, '');
+  writeFileSync(serial, '01\n');
+  const dateOf = (time: number) => `${new Date(time).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)}Z`;
+  const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'ignore' });
+  openssl('req', '-new', '-key', ours.key, '-subj', '/CN=localhost', '-out', request);
+  const dates = ['-startdate', dateOf(at), '-enddate', dateOf(at + 86_400_000)];
+  const files = ['-config', settings, '-keyfile', ours.key, '-in', request, '-out', certificate];
+  openssl('ca', '-batch', '-notext', '-selfsign', ...files, ...dates);
+  return { certificate, key: ours.key };
+}
+
 /** In epoch seconds. */
 function expiryOf({ certificate }: Pair): number {
   return new X509Certificate(readFileSync(certificate)).validToDate.getTime() / 1_000;
@@ -241,8 +267,18 @@ test('a new certificate is taken over without a lost connection, and a broken on
   assert.equal(await certificateNow(), first);
   assert.equal(await expiryTold(gateway), expiryOf(ours));
 
-  install(others);
+  const soon = beginning(Date.now() + 6_000);
+  install(soon);
+  await until(() => refusals().length > before + 1, 10_000);
+  assert.equal(await expiryTold(gateway), expiryOf(ours));
   await until(() => gateway.log.some((line) => line.includes('the certificate was replaced')), 10_000);
+  assert.equal(await expiryTold(gateway), expiryOf(soon), 'taken over when it began');
+
+  const replacements = () =>
+    gateway.log.filter((line) => line.includes('the certificate was replaced')).length;
+  const replaced = replacements();
+  install(others);
+  await until(() => replacements() > replaced, 10_000);
   assert.notEqual(await certificateNow(), first);
   assert.equal(await expiryTold(gateway), expiryOf(others));
   assert.match(await ask(kept, '/health/live'), /^HTTP\/1\.1 200 /);

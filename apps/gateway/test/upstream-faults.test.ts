@@ -56,33 +56,38 @@ test('R01 H38 an upstream that is not there is 503 with Retry-After, and is not 
   assert.match(line, /"upstream":"orders".*"errorCode":"ECONNREFUSED"/, 'the log does say which and why');
 });
 
-test('R01 an upstream that is given up is in the log when it is, and in the metrics for each request', async (t) => {
-  const upstream = await startRawUpstream(t, () => {});
-  upstream.close();
-  const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
-  const headers = { authorization: await gateway.bearer() };
-  for (let count = 0; count < 25; count++) assertProblem(await gateway.send('/orders', { headers }), 503);
-  const shown = await gateway.metrics.registry.metrics();
-  const failures = (reason: string) =>
-    Number(
-      new RegExp(`^upstream_failures_total\\{upstream="orders",reason="${reason}"\\} (\\d+)$`, 'm').exec(
-        shown,
-      )?.[1],
+for (const method of ['GET', 'POST']) {
+  test(`R01 an upstream that is given up is in the log when it is, and in the metrics for each ${method}`, async (t) => {
+    const upstream = await startRawUpstream(t, () => {});
+    upstream.close();
+    const gateway = await startTestGateway(t, { upstreamUrl: upstream.url });
+    const headers = { authorization: await gateway.bearer() };
+    for (let count = 0; count < 25; count++) {
+      const request = { method, headers, body: method === 'POST' ? '{}' : '' };
+      assertProblem(await gateway.send('/orders', request), 503);
+    }
+    const shown = await gateway.metrics.registry.metrics();
+    const failures = (reason: string) =>
+      Number(
+        new RegExp(`^upstream_failures_total\\{upstream="orders",reason="${reason}"\\} (\\d+)$`, 'm').exec(
+          shown,
+        )?.[1],
+      );
+    assert.ok(failures('given up') > 0);
+    assert.equal(failures('unreachable') + failures('given up'), 25);
+    await until(() => gateway.log.filter((line) => line.includes('"msg":"request"')).length === 25, 2_000);
+    const others = gateway.log
+      .map((line) => JSON.parse(line))
+      .filter(({ msg, level }) => msg !== 'request' && level !== 'info');
+    assert.equal(
+      others.length,
+      failures('unreachable') + 1,
+      'one line for each that was asked, and that it is given up',
     );
-  assert.ok(failures('given up') > 0);
-  assert.equal(failures('unreachable') + failures('given up'), 25);
-  await until(() => gateway.log.filter((line) => line.includes('"msg":"request"')).length === 25, 2_000);
-  const others = gateway.log
-    .map((line) => JSON.parse(line))
-    .filter(({ msg, level }) => msg !== 'request' && level !== 'info');
-  assert.equal(
-    others.length,
-    failures('unreachable') + 1,
-    'one line for each that was asked, and that it is given up',
-  );
-  const last = gateway.log.map((line) => JSON.parse(line)).findLast(({ msg }) => msg === 'request');
-  assert.equal(last.reason, 'The service is not reachable');
-});
+    const last = gateway.log.map((line) => JSON.parse(line)).findLast(({ msg }) => msg === 'request');
+    assert.equal(last.reason, 'The service is not reachable');
+  });
+}
 
 test('R03 an upstream that stays silent is 504 at the deadline, and its connection is closed', async (t) => {
   const upstream = await startRawUpstream(t, () => {});

@@ -48,7 +48,7 @@ export {
 } from './problem.ts';
 export { type Repeated, repeat } from './repeat.ts';
 export { created, noContent, ok } from './replies.ts';
-export { requestContext, requestIdOf } from './request-context.ts';
+export { noteAnswerBeneath, requestContext, requestIdOf } from './request-context.ts';
 export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';

@@ -72,13 +72,17 @@ export function requestContext({
 
 const plainPath = /^\/[\w./~:-]*$/;
 const query = /[?#]|%(?:3f|23)/i;
-const jwt = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
+const wordlike = /[\w.%-]+/g;
 
 // Whoever puts a secret where it does not belong has lost it to every proxy on the way, but not to our log.
 function loggedPath(url: string): string {
   if (plainPath.test(url) && !url.includes('eyJ')) return url;
   if (!url.startsWith('/')) return '[no path]';
-  return (url.split(query, 1)[0] as string).replaceAll(jwt, '[token]');
+  // A pattern of a whole JWT would try each of its beginnings, for a second of a long path.
+  return (url.split(query, 1)[0] as string).replaceAll(wordlike, (part) => {
+    const at = part.indexOf('eyJ');
+    return at === -1 ? part : `${part.slice(0, at)}[token]`;
+  });
 }
 
 /** The id of the request, as it is logged here and sent to every upstream. */

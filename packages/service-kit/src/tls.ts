@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, type StatsListener, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
@@ -91,10 +91,11 @@ function read(variable: keyof TlsConfig, path: string): string {
 }
 
 const lookAgainMs = 2_000;
+const dayMs = 86_400_000;
 
 /**
  * Takes over a new certificate when its files change; connections that are open keep theirs. One that is broken, or not
- * valid now, is logged, and the last good one stays.
+ * valid now, is logged, and the last good one stays; one that is to begin is taken over then.
  * @param cert what the server began with
  * @returns tells when the certificate in use expires, in epoch seconds
  */
@@ -107,11 +108,16 @@ export function followCertificate(
   let inUse = new X509Certificate(cert);
   // Whoever asks is told by it, and everybody else by nothing: serving it is no worse than not to start.
   if (!isValidNow(inUse)) logger.error({ validTo: inUse.validTo }, 'the certificate is not valid now');
-  const reload: StatsListener = () => {
+  let again: NodeJS.Timeout | undefined;
+  const reload = () => {
+    clearTimeout(again);
     try {
       const next = readCertificate(files);
       const certificate = new X509Certificate(next.cert);
-      const { validFrom, validTo } = certificate;
+      const { validFrom, validTo, validFromDate } = certificate;
+      const beginsInMs = validFromDate.getTime() - Date.now();
+      // Nothing else would make it be looked at again.
+      if (beginsInMs > 0) again = setTimeout(reload, Math.min(beginsInMs, dayMs)).unref();
       if (!isValidNow(certificate))
         throw new ConfigError([`TLS_CERT_FILE: is valid from ${validFrom} to ${validTo} alone`]);
       server.setSecureContext(next);
@@ -125,6 +131,7 @@ export function followCertificate(
   const paths = [files.certificate, files.key];
   for (const path of paths) watchFile(path, { interval: lookAgainMs, persistent: false }, reload);
   server.once('close', () => {
+    clearTimeout(again);
     for (const path of paths) unwatchFile(path, reload);
   });
   return () => inUse.validToDate.getTime() / 1_000;
