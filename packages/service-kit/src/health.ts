@@ -16,7 +16,7 @@ const healthCheck = /^\/health\/(?:live|ready)(?:\?|$)/;
 
 /** Whether this is the target of a check of health, which answers whoever asks. */
 export function isHealthCheck(url: string): boolean {
-  return url.startsWith('/health/') && healthCheck.test(url);
+  return healthCheck.test(url);
 }
 
 const checkTimeoutMs = 1000;

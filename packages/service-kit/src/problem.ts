@@ -62,7 +62,7 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
     const problem = toProblem(error);
     const known = { err: error, requestId: req.headers['x-request-id'], traceId: traceIdOf(req) };
     if (problem.status === 500) logger.error(known, 'request failed');
-    else if (problem.status > 501 && !isWholeReason(error)) logger.warn(known, 'request could not be served');
+    else if (problem.status > 501 && !isDeliberate(error)) logger.warn(known, 'request could not be served');
     // For the log line of the request. What a body or a query is refused for may quote it.
     if (problem.status > 500 || error instanceof AuthError) res.locals.reason = problem.message;
     if (res.headersSent) {
@@ -77,8 +77,8 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
   };
 }
 
-// A problem that nothing has caused says all that there is to say.
-function isWholeReason(error: unknown): boolean {
+// Thrown by us, and by nothing else's fault: the line of the request has its reason, which is all that there is to say.
+function isDeliberate(error: unknown): boolean {
   return error instanceof Problem && error.cause === undefined;
 }
 

@@ -106,7 +106,7 @@ export function followCertificate(
   logger: Logger,
 ): () => number {
   let inUse = new X509Certificate(cert);
-  // Whoever asks is told by it, and everybody else by nothing: serving it is no worse than not to start.
+  // Clients refuse it as they would refuse a server that is not there; those that do not look go on.
   if (!isValidNow(inUse)) logger.error({ validTo: inUse.validTo }, 'the certificate is not valid now');
   let again: NodeJS.Timeout | undefined;
   const reload = () => {

@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isHealthCheck } from './health.ts';
 
 /** What a span says of itself, under the names of OpenTelemetry's semantic conventions. */
 export type Attributes = Record<string, string | number | string[]>;
@@ -61,7 +62,7 @@ export function continueTrace(req: IncomingMessage, service: string, path: strin
   const tracestate = traceparent && validState(headers.tracestate);
   if (tracestate === undefined) delete headers.tracestate;
   // Checks of health come every few seconds, and nobody looks for them in a trace.
-  const span = path.startsWith('/health/')
+  const span = isHealthCheck(path)
     ? undefined
     : tracing?.openServerSpan(
         service,

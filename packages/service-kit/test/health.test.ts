@@ -8,13 +8,16 @@ const logger = createLogger({ name: 'test', level: 'silent' });
 
 test('ready tells which check fails and why to nobody; live goes on answering', async (t) => {
   let broken = false;
+  const lines: string[] = [];
+  const heard = createLogger({ name: 'test', level: 'info' }, { write: (line) => void lines.push(line) });
+  const said = () => lines.map((line) => JSON.parse(line).msg);
   const health = createHealth(
     {
       database: () => {
         if (broken) throw new Error('password is hunter2');
       },
     },
-    logger,
+    heard,
   );
   const listening = await listenApp(express().use(health.router));
   t.after(() => listening.close());
@@ -22,12 +25,15 @@ test('ready tells which check fails and why to nobody; live goes on answering', 
 
   assert.equal((await ready()).status, 200);
   broken = true;
-  const res = await ready();
+  const [res] = await Promise.all([ready(), ready()]);
   assert.equal(res.status, 503);
   assert.deepEqual(await res.json(), { status: 'unready', checks: { database: 'failing' } });
   assert.equal((await fetch(`${listening.url}/health/live`)).status, 200);
+  assert.equal((await ready()).status, 503);
+  assert.deepEqual(said(), ['health check failed'], 'once, whoever asks');
   broken = false;
   assert.equal((await ready()).status, 200);
+  assert.deepEqual(said(), ['health check failed', 'health check passes again']);
   health.drain();
   assert.equal(((await (await ready()).json()) as { status: string }).status, 'draining');
   assert.equal((await ready()).status, 503);
