@@ -13,6 +13,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { createBreaker } from './breaker.ts';
+import { Places } from './places.ts';
 import { createSpreadingLookup } from './replicas.ts';
 import { createRetryBudget } from './retry-budget.ts';
 import { undiciTransport } from './undici-transport.ts';
@@ -65,7 +66,12 @@ export function createUpstreamProxy(
     help: 'Requests that an upstream did not answer, or not to the end, by reason',
     labelNames: ['upstream', 'reason'],
   });
-  const taken = { collecting: 0, inFlight: 0, streaming: 0 };
+  const places = new Places({
+    collecting: mostWithOne,
+    inFlight: mostWithOne,
+    // Bodies that come slowly leave connections for requests that are there; one network cannot have as many.
+    streaming: mostConnections - 64,
+  });
   const pool = new Pool(url, {
     connections: mostConnections,
     connect: { timeout: 1_000, lookup: createSpreadingLookup() },
@@ -85,24 +91,19 @@ export function createUpstreamProxy(
     // The default plugins answer errors with the host and the URL of the upstream.
     ejectPlugins: true,
     plugins: [
-      undiciTransport(
-        pool,
-        {
-          keepsCookies,
-          breaker,
-          // An upstream that restarts breaks all of its connections at once.
-          retries: createRetryBudget(mostConnections),
-          onAnswer: (res, milliseconds) => {
-            latency.observe(milliseconds / 1_000);
-            (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
-          },
-          totalTimeoutMs: 60_000,
-          waitTimeoutMs: silenceTimeoutMs,
-          // Bodies that come slowly leave connections for requests that are there; one network cannot have as many.
-          capacity: { collecting: mostWithOne, inFlight: mostWithOne, streaming: mostConnections - 64 },
+      undiciTransport(pool, {
+        keepsCookies,
+        breaker,
+        // An upstream that restarts breaks all of its connections at once.
+        retries: createRetryBudget(mostConnections),
+        onAnswer: (res, milliseconds) => {
+          latency.observe(milliseconds / 1_000);
+          (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
         },
-        taken,
-      ),
+        totalTimeoutMs: 60_000,
+        waitTimeoutMs: silenceTimeoutMs,
+        places,
+      }),
       (proxyServer) => {
         proxyServer.on('error', (error: Failure, req, res) => {
           const request = req as Request & { next: NextFunction };
@@ -135,7 +136,7 @@ export function createUpstreamProxy(
       req.url = '';
       void forward(req, res, next);
     },
-    isFull: () => taken.inFlight >= mostWithOne,
+    isFull: () => places.isFull('inFlight'),
     close: () => pool.destroy(),
   };
 }

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { PassThrough } from 'node:stream';
+import type { PassThrough } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { noteNextHop } from '@gatehouse/auth-middleware';
 import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit/core';
@@ -9,33 +9,10 @@ import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
 import type { Breaker } from './breaker.ts';
 import { headersForUpstream, passOnHeaders } from './passed-headers.ts';
+import type { Place, Places } from './places.ts';
+import { bodyFor, collect } from './request-body.ts';
 import type { RetryBudget } from './retry-budget.ts';
-
-const reasons = {
-  DEADLINE: 'the whole exchange took too long',
-  OVERLOADED: 'too many requests are under way',
-  BROKEN: 'it has failed again and again',
-  CODED: 'its answer has a transfer coding that nobody asked for',
-};
-
-/** What says nothing of the upstream. */
-const ownReasons = new Set<keyof typeof reasons>(['OVERLOADED', 'BROKEN']);
-
-/** The transport itself gave up, not the upstream. */
-export class TransportError extends Error {
-  override name = 'TransportError';
-  readonly code: keyof typeof reasons;
-  constructor(code: keyof typeof reasons) {
-    super(reasons[code]);
-    this.code = code;
-  }
-}
-
-/**
- * Bodies on their way in that nobody has been asked about yet, requests with the upstream or waiting for it, and those
- * of them whose body is still on its way.
- */
-type Places = Record<'collecting' | 'inFlight' | 'streaming', number>;
+import { TransportError } from './transport-error.ts';
 
 export interface TransportLimits {
   keepsCookies: boolean;
@@ -47,34 +24,19 @@ export interface TransportLimits {
   totalTimeoutMs: number;
   /** How long a request may wait for a connection, in milliseconds. */
   waitTimeoutMs: number;
-  /** How many requests may be in each place at once; the next one fails at once. */
-  capacity: Places;
-}
-
-interface Transport {
-  pool: Pool;
-  limits: TransportLimits;
-  taken: Places;
+  /** Where there is no room, a request fails at once. */
+  places: Places;
 }
 
 type Fail = (error: Error) => void;
-
-// A body of this many bytes streams; a shorter one is held until it is whole.
-const collectedBytes = 64 * 1024;
 
 /**
  * Makes http-proxy-middleware carry requests through `pool` instead of node:http. The upstream is asked once the
  * client's body is there, or 64 KiB of it; bodies stream with backpressure both ways, and a client that leaves cancels
  * the upstream request. Every failure goes to `on.error`; where the answer has begun, the client has been reset by
  * then, so that a truncated answer never looks whole.
- * @param taken how many requests are in each place, for whoever wants to know
  */
-export function undiciTransport(
-  pool: Pool,
-  limits: TransportLimits,
-  taken: Places = { collecting: 0, inFlight: 0, streaming: 0 },
-): Plugin {
-  const transport = { pool, limits, taken };
+export function undiciTransport(pool: Pool, limits: TransportLimits): Plugin {
   return (proxyServer) => {
     // httpxy's passes have no names; before() takes the last one, which is its own transport.
     proxyServer.before('web', '', (req, res, { target }, _server, _head, callback) => {
@@ -83,7 +45,7 @@ export function undiciTransport(
       // Who left while the token was verified has closed already, and would never be seen to leave.
       if (outgoing.destroyed) return true;
       const fail: Fail = (error) => callback?.(error, incoming, outgoing);
-      new Exchange(transport, target as URL, incoming, outgoing, fail).start();
+      new Exchange(pool, limits, target as URL, incoming, outgoing, fail).start();
       return true;
     });
   };
@@ -93,7 +55,8 @@ const brokenConnection = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /** One request on its way through: the handler that undici calls, and the client's end. */
 class Exchange implements Dispatcher.DispatchHandler {
-  readonly #transport: Transport;
+  readonly #pool: Pool;
+  readonly #limits: TransportLimits;
   readonly #target: URL;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -103,7 +66,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #span: Span | undefined;
   #status: number | undefined;
   #askedAt = 0;
-  #place: 'collecting' | 'inFlight' | undefined;
+  #place: Place | undefined;
   #isStreaming = false;
   #waiting: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
@@ -115,8 +78,16 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Tells the breaker whether the upstream was well. */
   #tell: ((isWell: boolean | undefined) => void) | undefined;
 
-  constructor(transport: Transport, target: URL, req: IncomingMessage, res: ServerResponse, fail: Fail) {
-    this.#transport = transport;
+  constructor(
+    pool: Pool,
+    limits: TransportLimits,
+    target: URL,
+    req: IncomingMessage,
+    res: ServerResponse,
+    fail: Fail,
+  ) {
+    this.#pool = pool;
+    this.#limits = limits;
     this.#target = target;
     this.#req = req;
     this.#res = res;
@@ -125,10 +96,9 @@ class Exchange implements Dispatcher.DispatchHandler {
       // Express strips the mount path from req.url.
       path: (req as { originalUrl?: string }).originalUrl ?? req.url ?? '/',
       method: req.method ?? 'GET',
-      // undici destroys the body that it is given; the client's request must outlive it.
-      body: hasBody(req) ? new PassThrough({ highWaterMark: collectedBytes }) : null,
+      body: bodyFor(req),
     };
-    this.#deadline = setTimeout(expire, transport.limits.totalTimeoutMs, this, 'DEADLINE');
+    this.#deadline = setTimeout(expire, limits.totalTimeoutMs, this, 'DEADLINE');
     res.on('close', () => this.#leave());
   }
 
@@ -172,7 +142,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (status === 204) this.#res.removeHeader('content-length');
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#status = status;
-    this.#transport.limits.onAnswer(this.#res, performance.now() - this.#askedAt);
+    this.#limits.onAnswer(this.#res, performance.now() - this.#askedAt);
     // The others wait for what this one finds out, however long its body is.
     if (this.#isProbe) this.#tell?.(true);
     this.#contentLength = Number(headers['content-length'] ?? -1);
@@ -193,7 +163,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#settle(undefined, true);
-    this.#transport.limits.retries.earn();
+    this.#limits.retries.earn();
     // A short answer that came in one piece leaves in one piece: as text, node:http joins it with the head.
     if (this.#wholeBody === undefined) this.#res.end();
     else this.#res.end(this.#wholeBody, 'latin1');
@@ -206,10 +176,10 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#dispatch();
       return;
     }
-    const isOurs = error instanceof TransportError && ownReasons.has(error.code);
+    const isUnasked = error instanceof TransportError && error.isUnasked;
     // Who answers before the body is there, or waits for it, may be well.
     const isClients = this.#controller !== undefined && this.#request.body?.readableEnded === false;
-    this.#settle(failureOf(error), isOurs || isClients ? undefined : false);
+    this.#settle(failureOf(error), isUnasked || isClients ? undefined : false);
     if (this.#res.headersSent) cut(this.#req.socket);
     this.#fail(error);
   }
@@ -219,7 +189,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { method, body } = this.#request;
     const isSafe = (method === 'GET' || method === 'HEAD') && body === null && !this.#res.headersSent;
     if (!isSafe || this.#retried || !brokenConnection.has(error.code ?? '')) return false;
-    return this.#transport.limits.retries.spend();
+    return this.#limits.retries.spend();
   }
 
   #send(): void {
@@ -232,8 +202,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#span = openRequestSpan(method, path, this.#target);
     if (this.#span) this.#req.headers.traceparent = this.#span.traceparent;
     this.#askedAt = performance.now();
-    this.#request.headers = headersForUpstream(this.#req, this.#transport.limits);
-    const { breaker } = this.#transport.limits;
+    this.#request.headers = headersForUpstream(this.#req, this.#limits);
+    const { breaker } = this.#limits;
     // The others would wait for a body that may never come.
     const mayFindOut = !this.#isStreaming || breaker.state() === 'closed';
     const ask = (isProbe: boolean) =>
@@ -247,26 +217,21 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #dispatch(): void {
-    const { pool, limits } = this.#transport;
     this.#controller = undefined;
-    pool.dispatch(this.#request, this);
+    this.#pool.dispatch(this.#request, this);
     // A free connection has taken it by now.
     if (this.#controller || this.#isOver) return;
-    this.#waiting = setTimeout(expire, limits.waitTimeoutMs, this, 'OVERLOADED');
+    this.#waiting = setTimeout(expire, this.#limits.waitTimeoutMs, this, 'OVERLOADED');
   }
 
-  #take(place: keyof Places): boolean {
-    const { taken, limits } = this.#transport;
-    if (taken[place] >= limits.capacity[place]) {
-      this.onResponseError(undefined, new TransportError('OVERLOADED'));
-      return false;
-    }
-    taken[place]++;
-    return true;
+  #take(place: Place): boolean {
+    const hasRoom = this.#limits.places.take(place);
+    if (!hasRoom) this.onResponseError(undefined, new TransportError('OVERLOADED'));
+    return hasRoom;
   }
 
-  #moveTo(place: 'collecting' | 'inFlight' | undefined): boolean {
-    if (this.#place) this.#transport.taken[this.#place]--;
+  #moveTo(place: Exclude<Place, 'streaming'> | undefined): boolean {
+    if (this.#place) this.#limits.places.leave(this.#place);
     this.#place = undefined;
     if (place === undefined || !this.#take(place)) return false;
     this.#place = place;
@@ -274,7 +239,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #stream(isStreaming: boolean): boolean {
-    if (this.#isStreaming) this.#transport.taken.streaming--;
+    if (this.#isStreaming) this.#limits.places.leave('streaming');
     this.#isStreaming = isStreaming && this.#take('streaming');
     return this.#isStreaming;
   }
@@ -309,25 +274,7 @@ function expire(exchange: Exchange, code: TransportError['code']): void {
   exchange.giveUp(new TransportError(code));
 }
 
-/** Pours the body of `req` into `body`, and calls back once when all of it is there, or enough to stream. */
-function collect(req: IncomingMessage, body: PassThrough, onCollected: () => void): void {
-  const collected = () => {
-    req.off('data', count);
-    body.off('finish', collected);
-    onCollected();
-  };
-  const count = () => {
-    if (body.readableLength >= collectedBytes) collected();
-  };
-  req.pipe(body).once('finish', collected);
-  req.on('data', count);
-}
-
 // A coding beside chunked would be taken off here, and nobody told of it.
 function isCoded(transferEncoding: string | string[] | undefined): boolean {
   return transferEncoding !== undefined && String(transferEncoding).toLowerCase() !== 'chunked';
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }

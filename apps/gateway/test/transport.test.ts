@@ -6,6 +6,7 @@ import { listenApp } from '@gatehouse/test-kit';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
 import { createBreaker } from '../src/breaker.ts';
+import { Places } from '../src/places.ts';
 import { createRetryBudget } from '../src/retry-budget.ts';
 import { undiciTransport } from '../src/undici-transport.ts';
 import { openSocket, until } from './start-gateway.ts';
@@ -50,7 +51,7 @@ async function startProxy(
         onAnswer: () => {},
         totalTimeoutMs,
         waitTimeoutMs,
-        capacity: { collecting, inFlight, streaming },
+        places: new Places({ collecting, inFlight, streaming }),
       }),
       (server) => {
         server.on('error', (error: Error & { code?: string }, _req, res) => {
