@@ -22,7 +22,11 @@ if (error || status !== 0) {
 }
 
 // What the docs tell to start besides, which takes certificates, or images that nothing else needs.
-for (const file of ['infra/tls/docker-compose.yml', 'infra/observability/docker-compose.yml']) {
+for (const file of [
+  'infra/tls/docker-compose.yml',
+  'infra/haproxy/docker-compose.yml',
+  'infra/observability/docker-compose.yml',
+]) {
   const both = ['compose', '-f', 'docker-compose.yml', '-f', file, 'config', '--quiet'];
   const { status: valid } = spawnSync('docker', both, { cwd: root, stdio: 'inherit' });
   if (valid !== 0) throw new Error(`docker compose does not take ${file}`);

@@ -31,7 +31,7 @@ async function startGatewayProcess(t: TestContext, env: Record<string, string>) 
         ...env,
         PORT: String(port),
         LOG_LEVEL: 'silent',
-        DRAIN_DELAY_SECONDS: '1',
+        DRAIN_DELAY_SECONDS: '2',
         // What a slow machine sheds is another matter.
         MAX_LOOP_DELAY_MS: '60000',
       },
@@ -51,6 +51,31 @@ async function startGatewayProcess(t: TestContext, env: Record<string, string>) 
       child.kill('SIGTERM');
       assert.deepEqual(await exited, [0, null]);
       await start();
+    },
+  };
+}
+
+/** The balancer of infra/haproxy at this port. */
+async function startBalancer(
+  t: TestContext,
+  port: number,
+  [one, two]: readonly [{ url: string }, { url: string }],
+) {
+  const metricsPort = await freePort();
+  await startHaproxy(t, {
+    file: fileURLToPath(new URL('../../../infra/haproxy/haproxy.cfg', import.meta.url)),
+    env: {
+      BIND: `127.0.0.1:${port}`,
+      METRICS_BIND: `127.0.0.1:${metricsPort}`,
+      GATEWAY_ONE: new URL(one.url).host,
+      GATEWAY_TWO: new URL(two.url).host,
+    },
+  });
+  return {
+    async usesBoth() {
+      const signal = AbortSignal.timeout(5_000);
+      const response = await fetch(`http://127.0.0.1:${metricsPort}/metrics`, { signal });
+      return (await response.text()).includes('haproxy_backend_active_servers{proxy="gateways"} 2\n');
     },
   };
 }
@@ -118,21 +143,23 @@ test('R18 R19 two gateways behind a balancer are restarted in turn, three times 
     req.resume().once('end', () => setTimeout(() => res.end('{}'), Math.random() * 300));
   });
   t.after(upstream.close);
+  const port = await freePort();
   const env = {
     ISSUER: issuer.issuer,
     JWKS_URI: issuer.jwksUri,
     REDIS_URL: redis.url,
     ...allUpstreamsAt(upstream.url),
+    ALLOWED_HOSTS: `127.0.0.1:${port}`,
+    TRUSTED_PROXIES: '127.0.0.1',
   };
   const gateways = [await startGatewayProcess(t, env), await startGatewayProcess(t, env)] as const;
-  const addresses = gateways.map(({ url }) => url);
-  const balancer = await startHaproxy(t, { addresses, host: new URL(issuer.issuer).host });
-  const load = startLoad(balancer.url, issuer);
+  const balancer = await startBalancer(t, port, gateways);
+  const load = startLoad(`http://127.0.0.1:${port}`, issuer);
   t.after(load.stop);
   for (let round = 0; round < 3; round++) {
     for (const gateway of gateways) {
       await gateway.restart();
-      await until('the balancer sees that it is back', balancer.usesAll);
+      await until('the balancer sees that it is back', balancer.usesBoth);
     }
   }
   const { failures, count } = await load.stop();

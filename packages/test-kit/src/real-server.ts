@@ -110,54 +110,16 @@ export async function startPostgres(
   return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, ...server };
 }
 
-/**
- * An HAProxy on a free port that balances between the addresses, each of which it asks for /health/ready five times a
- * second; it ends with the test.
- * @param host what it says in Host, whatever the client did
- * @returns with `usesAll`, which says whether it takes every address for one that answers
- */
+/** An HAProxy as its configuration says, whose variables are in `env`; it ends with the test. */
 export async function startHaproxy(
   t: TestContext,
-  { addresses, host }: { addresses: readonly string[]; host: string },
-): Promise<RealServer & { usesAll(): Promise<boolean> }> {
-  const file = requireProgram('haproxy');
+  { file, env }: { file: string; env: Readonly<Record<string, string>> },
+): Promise<Omit<RealServer, 'url'>> {
   const directory = mkdtempSync(join(tmpdir(), 'gatehouse-haproxy-'));
-  const port = await freePort();
-  const servers = addresses.map((url, index) => `  server s${index} ${new URL(url).host}`);
-  writeFileSync(
-    join(directory, 'haproxy.cfg'),
-    `defaults
-  mode http
-  timeout connect 1s
-  timeout client 30s
-  timeout server 10s
-  # Unless it is said, a check fails after its interval: too soon on a busy machine.
-  timeout check 5s
-  option redispatch
-frontend public
-  bind 127.0.0.1:${port}
-  monitor-uri /uses-all
-  monitor fail if { nbsrv(servers) lt ${addresses.length} }
-  http-request set-header Host ${host}
-  default_backend servers
-backend servers
-  option httpchk GET /health/ready
-  default-server check inter 200ms fall 1 rise 1
-${servers.join('\n')}
-`,
-  );
-  const server = await start(file, ['-db', '-V', '-f', 'haproxy.cfg'], directory, 'SIGTERM');
+  const args = ['-db', '-V', '-f', file];
+  const server = await start(requireProgram('haproxy'), args, directory, 'SIGTERM', { env });
   t.after(server.stop);
-  const url = `http://127.0.0.1:${port}`;
-  return {
-    url,
-    ...server,
-    async usesAll() {
-      const response = await fetch(`${url}/uses-all`, { signal: AbortSignal.timeout(5_000) });
-      await response.body?.cancel();
-      return response.ok;
-    },
-  };
+  return server;
 }
 
 async function start(
@@ -165,7 +127,7 @@ async function start(
   args: string[],
   directory: string,
   stopSignal: NodeJS.Signals,
-  user?: { uid: number; gid: number },
+  options: { uid?: number; gid?: number; env?: Readonly<Record<string, string>> } = {},
 ): Promise<Omit<RealServer, 'url'>> {
   const endWithUs = watch(directory);
   let child = await launch();
@@ -194,7 +156,7 @@ async function start(
   };
 
   async function launch(): Promise<ChildProcess> {
-    const launched = spawn(file, args, { ...user, cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    const launched = spawn(file, args, { ...options, cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
     endWithUs(launched.pid);
     let log = '';
     await new Promise<void>((resolve, reject) => {
