@@ -54,11 +54,12 @@ export function openAccessLog(logger: Logger): (fields: Record<string, unknown>)
 }
 
 const mostHeldBytes = 4 * 1024 * 1024;
+const tellEveryMs = 1_000;
 
 /**
  * Where log lines go: nobody waits for them, and where they cannot be written (a full disk, a reader that has stopped) up
  * to 4 MiB are held and the rest is lost. Standard error is told of the first write that fails, and of what was lost once
- * lines are written again.
+ * lines are written again, at most once a second.
  * @param fd a file descriptor that is open
  */
 export function openLogOutput(fd: number): ReturnType<typeof pino.destination> {
@@ -76,17 +77,26 @@ export function openLogOutput(fd: number): ReturnType<typeof pino.destination> {
   output.write = (line: string) => write(Buffer.from(line));
   let isFailing = false;
   let lost = 0;
+  // Of what was told: a disk that is full now and then, or a slow reader, would be told of with each write.
+  let isToldToFail = false;
+  let untold = 0;
+  let toldAt = Number.NEGATIVE_INFINITY;
   output.on('error', (error: NodeJS.ErrnoException) => {
-    if (!isFailing) process.stderr.write(`the log cannot be written: ${error.code}\n`);
-    isFailing = true;
+    if (!isToldToFail) process.stderr.write(`the log cannot be written: ${error.code}\n`);
+    isFailing = isToldToFail = true;
   });
   output.on('drop', () => {
     lost += 1;
   });
   output.on('write', () => {
-    if (isFailing || lost > 0) process.stderr.write(`the log is written again, without ${lost} lines\n`);
     isFailing = false;
+    untold += lost;
     lost = 0;
+    if ((!isToldToFail && untold === 0) || performance.now() - toldAt < tellEveryMs) return;
+    process.stderr.write(`the log is written again, without ${untold} lines\n`);
+    isToldToFail = false;
+    untold = 0;
+    toldAt = performance.now();
   });
   const flushSync = output.flushSync.bind(output);
   // It tries for ever, and so a process could not exit.

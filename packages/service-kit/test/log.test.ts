@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nodeSettings } from '@gatehouse/test-kit';
@@ -83,24 +83,35 @@ test('R35 a process whose log goes to a full disk says so once, goes on, and sto
   assert.equal(stderr, 'the log cannot be written: ENOSPC\n');
 });
 
-test('R35 while a disk is full some lines are held and the rest is counted, and the log goes on once it is not', async (t) => {
+/** A log in a file, and what standard error is told of it. */
+function openLog(t: TestContext) {
   const file = join(fs.mkdtempSync(join(tmpdir(), 'gatehouse-log-')), 'log');
   const fd = fs.openSync(file, 'w');
   const told: string[] = [];
   t.mock.method(process.stderr, 'write', (text: string) => text.startsWith('the log ') && told.push(text));
+  const output = openLogOutput(fd);
+  t.after(async () => {
+    t.mock.restoreAll();
+    output.end();
+    await once(output, 'close');
+  });
+  return { file, fd, told, output };
+}
+
+const line = `${'x'.repeat(1023)}\n`;
+
+function lostOf(told: string | undefined): number {
+  return Number(/^the log is written again, without (\d+) lines\n$/.exec(String(told))?.[1]);
+}
+
+test('R35 while a disk is full some lines are held and the rest is counted, and the log goes on once it is not', async (t) => {
+  const { file, fd, told, output } = openLog(t);
   const write = fs.write;
   const full = t.mock.method(fs, 'write', ((...args: Parameters<typeof fs.write>) => {
     // Other tests of this process have logs too.
     if (args[0] === fd) setImmediate(args.at(-1) as (error: Error) => void, noSpace);
     else write(...args);
   }) as never);
-  const output = openLogOutput(fd);
-  t.after(async () => {
-    full.mock.restore();
-    output.end();
-    await once(output, 'close');
-  });
-  const line = `${'x'.repeat(1023)}\n`;
   const written = 10_000;
   for (let count = 0; count < written; count++) output.write(line);
   while (told.length === 0) await delay(20);
@@ -108,10 +119,28 @@ test('R35 while a disk is full some lines are held and the rest is counted, and 
   while (told.length === 1) await delay(20);
   const [first, second] = told;
   assert.equal(first, 'the log cannot be written: ENOSPC\n');
-  const lost = Number(/^the log is written again, without (\d+) lines\n$/.exec(String(second))?.[1]);
+  const lost = lostOf(second);
   assert.ok(lost > 0 && lost < written, String(second));
   const kept = (written - lost) * line.length;
   assert.ok(kept <= 4 * 1024 * 1024 && kept > 4 * 1024 * 1024 - 2 * line.length, String(kept));
   while (fs.statSync(file).size < kept) await delay(20);
   assert.equal(fs.statSync(file).size, kept);
+});
+
+test('R35 of lines lost again and again standard error is told once a second, and of all of them', async (t) => {
+  const { file, told, output } = openLog(t);
+  const [bursts, inEach] = [10, 5_000];
+  const began = performance.now();
+  for (let count = 0; count < bursts; count++) {
+    for (let written = 0; written < inEach; written++) output.write(line);
+    await once(output, 'write');
+  }
+  const seconds = (performance.now() - began) / 1_000;
+  assert.ok(told.length > 0 && told.length <= 1 + seconds, `${told.length} in ${seconds} s`);
+  await delay(1_100);
+  output.write('\n');
+  await once(output, 'write');
+  const lost = told.reduce((sum, text) => sum + lostOf(text), 0);
+  assert.ok(lost > 0);
+  assert.equal(fs.readFileSync(file, 'latin1').match(/x+/g)?.length, bursts * inEach - lost);
 });
