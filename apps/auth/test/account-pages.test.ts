@@ -215,6 +215,23 @@ suite('the account pages', () => {
     assert.equal((await browser.submit(list, {}, { form })).status, 404, 'twice');
   });
 
+  test('A55 a withdrawal that fails has withdrawn nothing, and can be repeated', async (t) => {
+    const { username, browser } = await signedInAsNew(auth);
+    const { refreshToken } = await tokensOf(browser);
+    const list = await page(browser, '/account/applications');
+    const noMore = sql`alter table auth.revocations add constraint no_more check (false) not valid`;
+    await auth.db.execute(noMore);
+    const asBefore = sql`alter table auth.revocations drop constraint if exists no_more`;
+    t.after(() => auth.db.execute(asBefore));
+    assert.equal((await browser.submit(list)).status, 500);
+    await auth.db.execute(asBefore);
+    assert.deepEqual(await eventsOf(username), []);
+    assert.match((await page(browser, '/account/applications')).text, /Demo web shop/);
+    assert.equal((await browser.submit(list, {}, { follow: false })).status, 303);
+    assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
+    assert.deepEqual(await eventsOf(username), ['consent-withdrawal success']);
+  });
+
   test('A26 signing out everywhere ends every session and every token, this one too', async () => {
     const { username, browser } = await signedInAsNew(auth);
     const elsewhere = auth.browser();

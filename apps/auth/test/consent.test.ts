@@ -185,8 +185,8 @@ suite('consent', () => {
     const browser = auth.browser();
     const lasting = url('openid items:read offline_access', { prompt: 'consent' });
     const granted = await tokens(await allow(browser, await ask(browser, lasting, 'bob')));
-    await createConsentStore(auth.db).forget(id, demoWeb.id);
-    await access.endGrantsOf(id, demoWeb.id);
+    const { forget } = createConsentStore(auth.db);
+    await access.endGrantsOf(id, demoWeb.id, { alongside: (tx) => forget(tx, id, demoWeb.id) });
 
     assert.equal(auth.isDenied(granted.access_token), true);
     assert.equal((await auth.refresh(granted.refresh_token)).body.error, 'invalid_grant');

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { demoAccounts } from '@gatehouse/demo-data';
 import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
+import { createLogger, openDatabase } from '@gatehouse/service-kit';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { createConsentStore } from '../src/interaction/consents.ts';
 import {
   type Answer,
+  authorizeUrl,
   demoWeb,
+  issuer,
   redemption,
   referenceOf,
   signIn,
@@ -126,6 +131,27 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
       await assertFamilyDead(assertOneWinner(await race(form, pair)));
       assert.equal(await one.isActive(accessToken, demoWeb), false);
     }
+  });
+
+  test('A55 R17 whoever makes a grant of consent that is being withdrawn waits for that, and makes none', async (t) => {
+    const [one, other] = servers as [TestAuth, TestAuth];
+    await one.signedIn();
+    const browser = other.browser();
+    const login = await browser.open(`${issuer}/account`);
+    await browser.submit(login, { username: 'alice', password: 'alice-demo-pass' });
+
+    const migrations = new URL('../migrations', import.meta.url);
+    const logger = createLogger({ name: 'auth', level: 'silent' });
+    const { db, close } = await openDatabase({ url: postgres.url }, { name: 'auth', migrations, logger });
+    t.after(close);
+    const silent = authorizeUrl({ scope: 'openid items:read', prompt: 'none' });
+    const answer = await db.transaction(async (tx) => {
+      await createConsentStore(db).forget(tx, demoAccounts.alice.id, demoWeb.id);
+      const page = browser.open(silent);
+      await Promise.race([page, delay(500)]);
+      return { page };
+    });
+    assert.match((await answer.page).redirect ?? '', /error=consent_required/);
   });
 
   test('a sign-in that began at one server goes on at the other', async () => {

@@ -23,7 +23,7 @@ export interface AccountAccess {
   /** Refuses every access token that an account has now; its sessions and refresh tokens go on and get new ones. */
   endAccessTokens(accountId: string, options?: Alongside): Promise<void>;
   /** Ends every grant that an account has given to a client, with its tokens. */
-  endGrantsOf(accountId: string, clientId: string): Promise<void>;
+  endGrantsOf(accountId: string, clientId: string, options?: Alongside): Promise<void>;
 }
 
 // Services allow clocks to differ by 5 s.
@@ -92,9 +92,10 @@ export function createAccountAccess({
       await endTokens(accountId, options);
     },
 
-    async endGrantsOf(accountId, clientId) {
+    async endGrantsOf(accountId, clientId, { alongside } = {}) {
       const ofClient = eq(records.clientHash, vault.hash(clientId, 'client'));
       await revocations.revokeAll(async (tx) => {
+        await alongside?.(tx);
         const gids = await deleteGrants(tx, accountId, ofClient);
         return gids.map((gid) => ({ gid }));
       });

@@ -136,10 +136,12 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
     const clientId = formField(req, 'client');
     const isAllowed = (await consents.list(accountId)).some((consent) => consent.clientId === clientId);
     if (!isAllowed) throw new Problem(404, 'You have allowed this application nothing. Nothing was changed.');
-    await audit.record({ event: 'consent-withdrawal', outcome: 'success', accountId, clientId }, req);
-    // In this order: a grant that is made meanwhile is not missed.
-    await consents.forget(accountId, clientId);
-    await access.endGrantsOf(accountId, clientId);
+    const event = { event: 'consent-withdrawal', outcome: 'success', accountId, clientId } as const;
+    const alongside = async (tx: Db) => {
+      await consents.forget(tx, accountId, clientId);
+      await audit.record(event, req, tx);
+    };
+    await access.endGrantsOf(accountId, clientId, { alongside });
     res.redirect(303, '/account/applications?done=withdrawn');
   });
 

@@ -176,10 +176,11 @@ export function adminRoutes({
         const isAllowed = (await consents.list(id)).some((consent) => consent.clientId === clientId);
         if (!isAllowed) throw new Problem(404, 'The account has allowed this client nothing');
         const event = { event: 'consent-withdrawal', outcome: 'success' } as const;
-        await audit.record({ ...event, accountId: id, actorId, clientId }, req);
-        // In this order: a grant that is made meanwhile is not missed.
-        await consents.forget(id, clientId);
-        await access.endGrantsOf(id, clientId);
+        const alongside = async (tx: Db) => {
+          await consents.forget(tx, id, clientId);
+          await audit.record({ ...event, accountId: id, actorId, clientId }, req, tx);
+        };
+        await access.endGrantsOf(id, clientId, { alongside });
         return noContent;
       },
     }),

@@ -16,14 +16,21 @@ export interface Consent extends AllowedScopes {
 }
 
 export interface ConsentStore {
-  /** What the account has allowed the client so far. */
-  find(accountId: string, clientId: string): Promise<AllowedScopes | undefined>;
+  /**
+   * What the account has allowed the client so far.
+   * @param options.isSettled waits for a withdrawal that is under way
+   */
+  find(
+    accountId: string,
+    clientId: string,
+    options?: { isSettled?: boolean },
+  ): Promise<AllowedScopes | undefined>;
   /** Adds to what the account has allowed the client. */
   remember(accountId: string, clientId: string, allowed: Readonly<AllowedScopes>): Promise<void>;
   /** Every client that the account has allowed something, the oldest first. */
   list(accountId: string): Promise<Consent[]>;
-  /** The client is asked about again. To end what it has already, call `endGrantsOf` after this, never before. */
-  forget(accountId: string, clientId: string): Promise<void>;
+  /** The client is asked about again, once `tx` is committed, which ends what it has already: after this, never before. */
+  forget(tx: Db, accountId: string, clientId: string): Promise<void>;
 }
 
 /** What accounts have allowed, whatever browser they did it in. */
@@ -32,11 +39,12 @@ export function createConsentStore(db: Db): ConsentStore {
     and(eq(consents.accountId, accountId), eq(consents.clientId, clientId));
 
   return {
-    async find(accountId, clientId) {
-      const [row] = await db
+    async find(accountId, clientId, { isSettled = false } = {}) {
+      const found = db
         .select({ openidScopes: consents.openidScopes, apiScopes: consents.apiScopes })
         .from(consents)
         .where(of(accountId, clientId));
+      const [row] = await (isSettled ? found.for('key share') : found);
       return row;
     },
 
@@ -61,8 +69,8 @@ export function createConsentStore(db: Db): ConsentStore {
         .orderBy(asc(consents.createdAt), asc(consents.clientId));
     },
 
-    async forget(accountId, clientId) {
-      await db.delete(consents).where(of(accountId, clientId));
+    async forget(tx, accountId, clientId) {
+      await tx.delete(consents).where(of(accountId, clientId));
     },
   };
 }

@@ -31,9 +31,10 @@ export function createRememberedGrants({
   consents: ConsentStore;
   revocations: Pick<Revocations, 'isRevoked'>;
 }): RememberedGrants {
-  async function find(accountId: string, clientId: string) {
+  async function find(accountId: string, clientId: string, options?: { isSettled: boolean }) {
     if (clientId === accountPages) return ['openid'];
-    const { openidScopes, apiScopes } = (await orUnavailable(() => consents.find(accountId, clientId))) ?? {};
+    const found = await orUnavailable(() => consents.find(accountId, clientId, options));
+    const { openidScopes, apiScopes } = found ?? {};
     return [...(openidScopes ?? []), ...(apiScopes ?? [])];
   }
 
@@ -65,7 +66,7 @@ export function createRememberedGrants({
       if (added.length === 0 || missingOf(grant, oidc).length > 0 || isAskedAnyway(oidc)) return grant;
       if (!(await save(grant))) return undefined;
       // Who withdraws consent forgets it first and ends the grants then, and could have missed a new one.
-      const kept = await find(accountId, clientId);
+      const kept = await find(accountId, clientId, { isSettled: true });
       if (added.every((scope) => kept.includes(scope))) return grant;
       if (!found) await grant.destroy();
       return undefined;
