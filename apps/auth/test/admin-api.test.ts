@@ -158,6 +158,15 @@ suite('the API of administrators', () => {
     assert.equal((await call(token, unknown)).status, 404);
   });
 
+  test('J37 A26 an administrator withdraws it alike when the id is spelled in capitals', async () => {
+    const token = await tokenOf('admin');
+    const { accessToken, refreshToken } = await auth.signedIn('bob');
+    const path = `/admin/accounts/${bob.toUpperCase()}/grants/demo-web`;
+    assert.equal((await call(token, path, 'DELETE')).status, 204);
+    assert.equal((await auth.userinfo(accessToken)).status, 401);
+    assert.equal((await auth.refresh(refreshToken)).status, 400);
+  });
+
   /** Reads a stream until what it told satisfies `isEnough`, or to its end. */
   async function follow(token: string, isEnough: (text: string) => boolean, headers = {}): Promise<string> {
     const leaving = AbortSignal.timeout(20_000);

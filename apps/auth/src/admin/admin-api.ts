@@ -51,8 +51,12 @@ const GrantSchema = z
   .meta({ id: 'Grant' });
 
 const AccountParamsSchema = z.object({
-  // Bob of the demo.
-  id: z.uuid().meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
+  id: z
+    .uuid()
+    // As the database spells it: the id of a path may have capitals.
+    .toLowerCase()
+    // Bob of the demo.
+    .meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
 });
 
 const forAdmins = { scope: 'users:admin', role: 'admin', user: true } as const;
