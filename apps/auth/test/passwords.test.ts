@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { dictionary } from '@zxcvbn-ts/language-common';
 import { passwordFault } from '../src/accounts/passwords.ts';
-import { newName, register } from './registering.ts';
-import { startTestAuth, type TestAuth } from './start-test-auth.ts';
+import { newName, register, signInToAccount } from './registering.ts';
+import { issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
 suite('passwords', () => {
   let auth: TestAuth;
@@ -86,6 +86,18 @@ suite('passwords', () => {
     assert.equal((await register(auth, { username, password: password.normalize('NFD') })).status, 202);
     assert.ok(await signsIn(username, password.normalize('NFC')));
     assert.ok(await signsIn(username, password.normalize('NFD')));
+  });
+
+  test('A48 a password as long as may be signs in, however the keyboard spells it', async () => {
+    const username = newName();
+    // In the other spelling three characters stand for each.
+    const password = '각낙닥락막박삭악'.repeat(128);
+    assert.equal((await register(auth, { username, password })).status, 202);
+    for (const form of ['NFC', 'NFD']) {
+      const browser = auth.browser();
+      const account = await signInToAccount(browser, username, password.normalize(form));
+      assert.equal(account.url, `${issuer}/account`, form);
+    }
   });
 
   test('a password with half a character in it is refused, since it would be another one too', async () => {

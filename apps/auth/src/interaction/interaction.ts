@@ -57,7 +57,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     else await sendLogin(res, interaction, { username, refused: false });
   });
 
-  router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '16kb' }));
+  router.post('/{*path}', refuseCrossSite(deps.issuer), urlencoded({ extended: false, limit: '32kb' }));
 
   router.post('/:uid', async (req, res) => {
     const interaction = await submittedInteraction(req, res, signingInPrompts);
