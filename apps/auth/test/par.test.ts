@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, before, suite, test } from 'node:test';
+import { sql } from 'drizzle-orm';
 import { SignJWT } from 'jose';
+import { tidy } from '../src/housekeeping.ts';
 import {
   assertion,
   authenticated,
@@ -96,6 +98,25 @@ suite('pushed authorization requests', () => {
     assert.equal(given.filter((answer) => answer.has('code')).length, 1);
     const errors = given.map((answer) => answer.get('error')).filter((error) => error !== null);
     assert.deepEqual(errors, ['invalid_request_uri', 'invalid_request_uri']);
+  });
+
+  test('A31 a pushed request gives one code, also when it has long expired by then', async () => {
+    const pushed = await push();
+    const browsers = [auth.browser(), auth.browser()];
+    const pages = await Promise.all(browsers.map((browser) => browser.open(pushedUrl(pushed))));
+    const anHour = sql`update auth.records set expires_at = expires_at - interval '1 hour'
+      where model = 'PushedAuthorizationRequest'`;
+    await auth.db.execute(anHour);
+    await tidy(auth.db, { auditRetentionDays: 365 });
+    const answers: string[] = [];
+    for (const [i, browser] of browsers.entries()) {
+      const login = pages[i] as (typeof pages)[number];
+      const consent = await browser.submit(login, { username: 'bob', password: 'bob-demo-pass' });
+      const { redirect } = await browser.submit(consent, {}, { button: 'Allow' });
+      const { searchParams } = new URL(redirect ?? 'none:');
+      answers.push(searchParams.get('error') ?? (searchParams.has('code') ? 'code' : 'nothing'));
+    }
+    assert.deepEqual(answers, ['code', 'invalid_request_uri']);
   });
 
   test('A31 another client cannot use it, nor anybody after a minute, and nobody can make one up', async (t) => {

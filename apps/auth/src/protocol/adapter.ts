@@ -10,6 +10,7 @@ import type { Sessions, SignedInSession } from '../sessions/sessions.ts';
 import { ownerHashes } from './owned-records.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
 import { Replayed } from './replay.ts';
+import { lifetimes } from './scopes.ts';
 import { orUnavailable } from './unavailable.ts';
 import type { Vault } from './vault.ts';
 
@@ -33,6 +34,9 @@ type Row = typeof records.$inferSelect;
 export function createAdapterFactory(deps: AdapterDependencies): AdapterFactory {
   return (model) => unavailableWhenFailing(createAdapter(model, deps));
 }
+
+// From the request to the answer a person may have three pages in turn: which account, its password, and the consent.
+const longestSignInSeconds = 3 * lifetimes.interaction;
 
 const successorContext = (idHash: string) => `successor ${idHash}`;
 
@@ -129,13 +133,15 @@ function createAdapter(
   return {
     async upsert(id, payload, expiresIn) {
       const idHash = hashId(id);
+      // That a pushed request has been used is known for as long as somebody is answering it.
+      const keptFor = expiresIn && isPushedRequest ? expiresIn + longestSignInSeconds : expiresIn;
       const state = {
         payload: vault.seal(JSON.stringify(payload), `${model} ${idHash}`),
         // A sign-in under way outlives the grant that it began with.
         grantHash: payload.grantId && model !== 'Interaction' ? hashGrant(payload.grantId) : null,
         uidHash: payload.uid ? hashUid(payload.uid) : null,
         ...ownerHashes(vault, model, payload),
-        expiresAt: expiresIn ? new Date(Date.now() + expiresIn * 1000) : null,
+        expiresAt: keptFor ? new Date(Date.now() + keptFor * 1000) : null,
       };
       const row = { model, idHash, ...state };
       const { accountId } = payload;
