@@ -206,6 +206,15 @@ suite('authorization endpoint', () => {
     assert.equal((await refusal({ scope: 'users:admin', nonce: undefined })).get('error'), 'invalid_scope');
   });
 
+  test('A34 refuses a request that names no scope, before anybody is asked anything', async () => {
+    for (const scope of [undefined, '', 'offline_access']) {
+      for (const prompt of [undefined, 'consent']) {
+        const answer = await refusal({ scope, prompt, nonce: undefined });
+        assert.equal(answer.get('error'), 'invalid_scope', `${scope} ${prompt}`);
+      }
+    }
+  });
+
   test('A45 answers login_required where no page may be shown', async () => {
     assert.equal((await refusal({ prompt: 'none' })).get('error'), 'login_required');
   });

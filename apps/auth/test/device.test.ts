@@ -204,6 +204,13 @@ suite('device grant', () => {
     assert.equal(auth.isDenied(tokens.access_token), false);
   });
 
+  test('a device that names no scope gets no code', async () => {
+    for (const form of [{}, { scope: '' }, { scope: 'offline_access' }] as Record<string, string>[]) {
+      const { status, body } = await auth.post('/device/authorize', form, cli);
+      assert.deepEqual([status, body.error], [400, 'invalid_scope']);
+    }
+  });
+
   test('A14 A16 a parameter sent twice, in the address or as JSON is refused', async () => {
     const twice = 'client_id=demo-cli&scope=items:read&scope=items:read';
     const form = { 'content-type': 'application/x-www-form-urlencoded' };

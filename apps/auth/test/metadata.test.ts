@@ -73,11 +73,11 @@ suite('metadata', () => {
     const heads = [
       ...pages.map((path) => `GET ${path} HTTP/1.1\r\n${poison}`),
       ...forms.map((path) => `POST ${path} HTTP/1.1\r\n${poison}\r\nContent-Length: 0`),
-      `POST /device/authorize HTTP/1.1\r\n${poison}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 18`,
+      `POST /device/authorize HTTP/1.1\r\n${poison}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 31`,
     ];
     const port = Number(new URL(auth.url).port);
     for (const head of heads) {
-      const body = head.endsWith('18') ? 'client_id=demo-cli' : '';
+      const body = head.endsWith('31') ? 'client_id=demo-cli&scope=openid' : '';
       const { status, text } = await rawRequest(port, `${head}\r\nConnection: close\r\n\r\n${body}`);
       const line = head.split('\r\n', 1)[0];
       assert.ok(status >= 200 && status < 500, `${line}: ${status}`);

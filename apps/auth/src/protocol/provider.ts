@@ -201,7 +201,9 @@ function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
   const api = allowedScopes(client);
   const granted = [...api, 'openid', 'profile', 'email'];
   const asked = [...ctx.oidc.requestParamScopes];
-  if (asked.length > 0 && !asked.some((scope) => granted.includes(scope))) requireScopes(ctx, granted);
+  // RFC 6749, 3.3: there is no default. At the token endpoint, what was granted is.
+  const isOmitted = asked.length === 0 && ctx.oidc.route === 'token';
+  if (!isOmitted && !asked.some((scope) => granted.includes(scope))) requireScopes(ctx, granted);
   return resourceServer(apiAudience, granted);
 }
 
