@@ -261,7 +261,7 @@ suite('a client of the configuration, at work', () => {
   const native = {
     ...bare,
     application_type: 'native',
-    redirect_uris: ['http://127.0.0.1/callback'],
+    redirect_uris: ['http://127.0.0.1/callback', 'com.example.app:/callback'],
     allowed_scopes: 'items:read',
   };
   let auth: TestAuth;
@@ -292,6 +292,14 @@ suite('a client of the configuration, at work', () => {
     const answer = await requested({ client_id: native.client_id, redirect_uri });
     const { status } = await auth.token({ ...redemption(answer), redirect_uri }, { id: native.client_id });
     assert.equal(status, 200);
+  });
+
+  test('A17 T14 a scheme of its own is no origin: pages of no origin read no answer for it', async () => {
+    const body = new URLSearchParams({ client_id: native.client_id, grant_type: 'authorization_code' });
+    const from = async (origin: string) =>
+      (await auth.send('/token', { method: 'POST', body, headers: { origin } })).headers;
+    assert.equal((await from('null')).get('access-control-allow-origin'), null);
+    assert.equal((await from('http://127.0.0.1')).get('access-control-allow-origin'), 'http://127.0.0.1');
   });
 
   test('its secret is kept as a hash, which does not work as the secret, and is in no log', async () => {

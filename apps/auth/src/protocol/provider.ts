@@ -248,5 +248,9 @@ function mayRevoke(_ctx: KoaContextWithOIDC, client: Client, token: AnyToken) {
 // origin nothing is shared across origins: there the explorer tries things out with the clients of the demo.
 function isOriginOf(origin: string, client: Client): boolean {
   const isPublic = client.clientAuthMethod === 'none';
-  return isPublic && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
+  // What an app's own scheme has for an origin, so has every sandboxed frame.
+  const isOpaque = origin === 'null';
+  return (
+    isPublic && !isOpaque && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin)
+  );
 }
