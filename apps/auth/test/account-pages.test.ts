@@ -348,6 +348,31 @@ suite('the account pages', () => {
   });
 });
 
+test('a password that is changed as everything is signed out is good, and the page does not deny it', async () => {
+  const denylist = createMemoryDenylist();
+  let meanwhile = async () => {};
+  const append: typeof denylist.append = async (revocations) => {
+    await denylist.append(revocations);
+    await meanwhile();
+  };
+  const auth = await startTestAuth({ denylist: { ...denylist, append } });
+  try {
+    const { username, browser } = await signedInAsNew(auth);
+    const form = await browser.open(`${issuer}/account/password`);
+    meanwhile = async () => {
+      await auth.db.execute(sql`update auth.accounts set sessions_not_before = sessions_not_before + 1
+        where username = ${username}`);
+    };
+    const page = await browser.submit(form, { current: password, password: next, again: next });
+    meanwhile = async () => {};
+    assert.equal(page.status, 503);
+    assert.match(page.text, /Your new password may be good already/);
+    assert.equal((await signInToAccount(auth.browser(), username, next)).url, `${issuer}/account`);
+  } finally {
+    await auth.close();
+  }
+});
+
 test('a password that is changed while the denylist is away is good, and the page does not deny it', async () => {
   const denylist = createMemoryDenylist();
   let isAway = false;

@@ -106,15 +106,13 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
       await change(tx);
       await audit.record({ ...event, outcome: 'success' }, req, tx);
     };
-    let since: number;
     try {
-      since = await access.endAll(accountId, { alongside });
+      await session.renew(await access.endAll(accountId, { alongside }));
     } catch (cause) {
       if (cause instanceof Problem && cause.status < 500) throw cause;
-      // The change may be done, and the denylist alone be missing.
+      // The change may be done, and the denylist alone be missing, or this session.
       throw new Problem(503, perhapsChanged, { cause, headers: { 'Retry-After': '2' } });
     }
-    await session.renew(since);
     res.redirect(303, '/account?done=password');
   });
 
