@@ -206,6 +206,23 @@ suite('authorization endpoint', () => {
     assert.equal((await refusal({ scope: 'users:admin', nonce: undefined })).get('error'), 'invalid_scope');
   });
 
+  test('a form of another site brings a request as an address does, to whoever is signed in', async () => {
+    const browser = auth.browser();
+    await signIn(browser);
+    const { origin, pathname, search } = new URL(authorizeUrl({ prompt: 'none', scope: 'openid profile' }));
+    const headers = { origin: 'https://shop.example', 'sec-fetch-site': 'cross-site' };
+    const sent = await browser.send(origin + pathname, search.slice(1), { headers, follow: false });
+    assert.equal(sent.status, 303, 'with a GET, the cookies of the session come');
+    const answer = new URL((await browser.open(sent.redirect ?? '')).redirect ?? 'none:');
+    assert.ok(answer.searchParams.get('code'), answer.href);
+    assert.equal(answer.searchParams.get('state'), 'some-state');
+    const doubled = await browser.send(origin + pathname, `${search.slice(1)}&state=x`);
+    assert.match(doubled.redirect ?? '', /error=invalid_request/);
+    const json = { 'content-type': 'application/json' };
+    assert.equal((await browser.send(origin + pathname, '{}', { headers: json })).status, 400);
+    assert.equal((await browser.send(origin + pathname, `x=${'x'.repeat(9_000)}`)).status, 413);
+  });
+
   test('A34 refuses a request that names no scope, before anybody is asked anything', async () => {
     for (const scope of [undefined, '', 'offline_access']) {
       for (const prompt of [undefined, 'consent']) {

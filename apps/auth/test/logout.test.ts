@@ -47,6 +47,19 @@ suite('signing out', () => {
     assert.ok((await signIn(browser)).searchParams.get('code'));
   });
 
+  test('a form asks for signing out as an address does, and ends nothing by itself', async () => {
+    const browser = auth.browser();
+    const { accessToken, idToken } = await auth.signedIn('alice', browser);
+    const back = 'http://localhost:9999/';
+    const form = new URLSearchParams({ id_token_hint: idToken, post_logout_redirect_uri: back, state: 's' });
+    const headers = { origin: 'http://localhost:9999', 'sec-fetch-site': 'cross-site' };
+    const question = await browser.send(`${issuer}/logout`, form.toString(), { headers });
+    assert.match(question.text, /asks to sign you out/);
+    assert.equal(auth.isDenied(accessToken), false);
+    const done = await browser.submit(question, {}, { button: 'Sign out' });
+    assert.equal(done.redirect, `${back}?state=s`);
+  });
+
   test('A42 signing out leads to registered addresses alone', async () => {
     const browser = auth.browser();
     const { idToken } = await auth.signedIn('alice', browser);

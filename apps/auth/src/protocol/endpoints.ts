@@ -1,9 +1,10 @@
 import { Problem } from '@gatehouse/service-kit';
-import { type RequestHandler, Router } from 'express';
+import { type RequestHandler, Router, text } from 'express';
 
 const metadata = { methods: ['GET', 'HEAD', 'OPTIONS'], maxAgeSeconds: 300 };
 const form = { methods: ['POST', 'OPTIONS'] };
 const page = { methods: ['GET', 'HEAD'] };
+const pageForForms = { methods: ['GET', 'HEAD', 'POST'] };
 
 /** What oidc-provider serves here, and how; anything else is no route of ours. */
 const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: number }> = {
@@ -11,7 +12,7 @@ const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: nu
   '/.well-known/oauth-authorization-server': metadata,
   // Shorter than a new key is published before it signs.
   '/.well-known/jwks.json': { ...metadata, maxAgeSeconds: 60 },
-  '/authorize': page,
+  '/authorize': pageForForms,
   '/authorize/:uid': page,
   '/par': form,
   '/token': form,
@@ -21,14 +22,24 @@ const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: nu
   '/device/authorize': form,
   '/device': { methods: ['GET', 'HEAD', 'POST'] },
   '/device/:uid': page,
-  '/logout': page,
+  '/logout': pageForForms,
   '/logout/confirm': { methods: ['POST'] },
   '/logout/success': page,
+};
+
+/**
+ * A form may bring what an address does (OpenID Connect Core 1.0, 3.1.2.1; RP-Initiated Logout 1.0, 2). It is answered with
+ * that address, since the cookies of the session do not come with a form of another site (SameSite).
+ */
+const toAddress: RequestHandler = ({ path, body }, res) => {
+  res.redirect(303, `${path}?${new URLSearchParams(body)}`);
 };
 
 /** Hands the protocol's requests to oidc-provider, under their own paths: it derives addresses from them. */
 export function oauthEndpoints(answer: RequestHandler): Router {
   const router = Router({ caseSensitive: true, strict: true });
+  const readForm = text({ type: 'application/x-www-form-urlencoded', limit: '8kb' });
+  router.post(['/authorize', '/logout'], readForm, toAddress);
   for (const [path, { methods, maxAgeSeconds }] of Object.entries(endpoints)) {
     router.all(path, (req, res, next) => {
       if (!methods.includes(req.method)) {
