@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { cpuMs } from '@gatehouse/test-kit';
 import { dictionary } from '@zxcvbn-ts/language-common';
-import { passwordFault } from '../src/accounts/passwords.ts';
+import { normalizeUsername } from '../src/accounts/accounts.ts';
+import { hasPossibleLength, passwordFault } from '../src/accounts/passwords.ts';
 import { newName, register, signInToAccount } from './registering.ts';
 import { issuer, startTestAuth, type TestAuth } from './start-test-auth.ts';
 
@@ -98,6 +100,21 @@ suite('passwords', () => {
       const account = await signInToAccount(browser, username, password.normalize(form));
       assert.equal(account.url, `${issuer}/account`, form);
     }
+  });
+
+  test('H32 A48 accents without end, which take long to put in order, are no password and no name', async () => {
+    const accents = '\u0301'.repeat(30_000) + '\u0323'.repeat(30_000);
+    const uses = [
+      () => passwordFault(accents, []),
+      () => passwordFault('seven grey herons', [accents]),
+      () => hasPossibleLength(accents),
+      () => normalizeUsername(accents),
+    ];
+    for (const use of uses) {
+      const spent = await cpuMs(async () => void use(), 50);
+      assert.ok(spent < 50, `${use} took ${spent} ms`);
+    }
+    assert.match((await fault(accents.slice(0, 30_000))) ?? '', /at most 1024 characters/);
   });
 
   test('a password with half a character in it is refused, since it would be another one too', async () => {

@@ -4,7 +4,7 @@ import { type Db, Problem } from '@gatehouse/service-kit';
 import { hash, verify } from '@node-rs/argon2';
 import { and, eq, inArray, isNull } from 'drizzle-orm';
 import { accounts } from '../schema.ts';
-import { hasPossibleLength, normalizePassword } from './passwords.ts';
+import { composed, hasPossibleLength, normalizePassword } from './passwords.ts';
 import type { Registration } from './registration.ts';
 
 /** Someone who may sign in, unless disabled. */
@@ -194,7 +194,7 @@ export function momentOfSignIn({ sessionsNotBefore }: Pick<Account, 'sessionsNot
 
 /** The one spelling of a name (RFC 8265, section 3.3), whatever the keyboard made of it. */
 export function normalizeUsername(username: string): string {
-  return username.trim().toLowerCase().normalize('NFC');
+  return composed(username.trim().toLowerCase());
 }
 
 function createTurnstile(width: number, longestQueue: number) {

@@ -2,6 +2,8 @@ import { dictionary } from '@zxcvbn-ts/language-common';
 
 const shortestPassword = 8;
 const longestPassword = 1_024;
+// Four characters of another spelling are one of NFC at the most.
+const longestSpelling = 4 * longestPassword;
 
 // What is shorter is refused for that alone.
 const common = new Set(dictionary['passwords-common'].filter((word) => lengthOf(word) >= shortestPassword));
@@ -11,7 +13,12 @@ const common = new Set(dictionary['passwords-common'].filter((word) => lengthOf(
  * join characters that differ, and weaken the password. Nothing is trimmed, folded or cut.
  */
 export function normalizePassword(password: string): string {
-  return password.replace(/\p{Zs}/gu, ' ').normalize('NFC');
+  return composed(password.replace(/\p{Zs}/gu, ' '));
+}
+
+/** NFC, but of what is too long for a password or a name anyway: to put its accents in order takes the square of their number. */
+export function composed(text: string): string {
+  return lengthOf(text) > longestSpelling ? text : text.normalize('NFC');
 }
 
 /** Whether a password may be looked at, as its length goes: what nobody can have costs no hash. */
@@ -48,7 +55,7 @@ function isCommon(folded: string): boolean {
 const shortestName = 3;
 
 function withoutNames(folded: string, names: readonly (string | undefined)[]): string {
-  return ['gatehouse', ...names.map((name) => name?.normalize('NFC').toLowerCase() ?? '')]
+  return ['gatehouse', ...names.map((name) => composed(name ?? '').toLowerCase())]
     .filter((name) => lengthOf(name) >= shortestName)
     .sort((one, other) => other.length - one.length)
     .reduce((rest, name) => rest.replaceAll(name, ''), folded);
