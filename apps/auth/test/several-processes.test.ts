@@ -10,6 +10,7 @@ import {
   type Answer,
   authorizeUrl,
   demoWeb,
+  explorer,
   issuer,
   redemption,
   referenceOf,
@@ -152,6 +153,28 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
       return { page };
     });
     assert.match((await answer.page).redirect ?? '', /error=consent_required/);
+  });
+
+  test('R17 clients that ask at the same moment in one session all get their tokens', async () => {
+    const [one] = servers as [TestAuth];
+    const scope = 'openid items:read';
+    const redirect_uri = `${issuer}/explorer/callback`;
+    const requests = [{ scope }, { scope, client_id: explorer.id, redirect_uri }];
+    for (const request of requests) await signIn(one.browser(), authorizeUrl(request));
+    for (let round = 0; round < 5; round += 1) {
+      const browser = one.browser();
+      const login = await browser.open(`${issuer}/account`);
+      await browser.submit(login, { username: 'alice', password: 'alice-demo-pass' });
+      const [web, page] = await Promise.all(
+        requests.map((request) =>
+          browser.open(authorizeUrl({ ...request, prompt: 'none' }), { follow: false }),
+        ),
+      );
+      const ofWeb = redemption(new URL(web?.redirect ?? 'none:'));
+      const ofExplorer = { ...redemption(new URL(page?.redirect ?? 'none:')), redirect_uri };
+      assert.equal((await one.token(ofWeb, demoWeb)).status, 200);
+      assert.equal((await one.token(ofExplorer, explorer)).status, 200);
+    }
   });
 
   test('a sign-in that began at one server goes on at the other', async () => {

@@ -145,8 +145,10 @@ function createAdapter(
       };
       const row = { model, idHash, ...state };
       const { accountId } = payload;
-      if (model === 'Session' && accountId) return sessions.store(row, payload as SignedInSession);
-      const seen = Provider.ctx?.oidc.account?.sessionsNotBefore;
+      const { client, account } = Provider.ctx?.oidc ?? {};
+      if (model === 'Session' && accountId)
+        return sessions.store(row, payload as SignedInSession, client?.clientId);
+      const seen = account?.sessionsNotBefore;
       if (model === 'Grant' && accountId && typeof seen === 'number')
         return sessions.storeGrant(row, accountId, seen);
       const insert = db.insert(records);

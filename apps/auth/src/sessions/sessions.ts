@@ -20,8 +20,11 @@ type NewRow = typeof records.$inferInsert;
 
 /** The sessions in which somebody is signed in. What has ended stays so, though requests that began before go on. */
 export interface Sessions {
-  /** @throws SessionEnded */
-  store(row: NewRow, session: SignedInSession): Promise<void>;
+  /**
+   * @param clientId whose request has changed the session; what others have changed since it was read is kept
+   * @throws SessionEnded
+   */
+  store(row: NewRow, session: SignedInSession, clientId: string | undefined): Promise<void>;
   /**
    * Stores a grant of an account that has been read.
    * @param notBefore its `sessionsNotBefore` at that time
@@ -60,11 +63,10 @@ export function createSessions({
 }): Sessions {
   const hashUid = (uid: string) => vault.hash(uid, 'Session uid');
 
-  /** Stores the row if the account, which does not change meanwhile, allows it. */
-  function storeIf(
-    row: NewRow,
+  /** Stores the row that the account, which does not change meanwhile, allows, if any. */
+  function storeAllowed(
     accountId: string,
-    isAllowed: (tx: Db, account: typeof accounts.$inferSelect) => Promise<boolean>,
+    allowed: (tx: Db, account: typeof accounts.$inferSelect) => Promise<NewRow | undefined>,
   ): Promise<boolean> {
     return db.transaction(async (tx) => {
       const [account] = await tx
@@ -72,7 +74,8 @@ export function createSessions({
         .from(accounts)
         .where(eq(accounts.id, accountId))
         .for('no key update');
-      if (!account || !(await isAllowed(tx, account))) return false;
+      const row = account && (await allowed(tx, account));
+      if (!row) return false;
       await tx
         .insert(records)
         .values(row)
@@ -81,22 +84,38 @@ export function createSessions({
     });
   }
 
+  /** The session with the authorizations that it has in the database by now, but for the one of this client. */
+  async function merged(tx: Db, row: NewRow, session: SignedInSession, clientId = ''): Promise<NewRow> {
+    const isThis = and(eq(records.model, 'Session'), eq(records.idHash, row.idHash));
+    const [stored] = await tx.select({ payload: records.payload }).from(records).where(isThis);
+    if (stored === undefined) return row;
+    const context = `Session ${row.idHash}`;
+    const known: SignedInSession = JSON.parse(vault.open(stored.payload, context));
+    const own = session.authorizations?.[clientId];
+    const authorizations = {
+      ...session.authorizations,
+      ...known.authorizations,
+      ...(own && { [clientId]: own }),
+    };
+    return { ...row, payload: vault.seal(JSON.stringify({ ...session, authorizations }), context) };
+  }
+
   return {
-    async store(row, { uid, accountId, since = 0 }) {
+    async store(row, session, clientId) {
+      const { uid, accountId, since = 0 } = session;
       const uidHash = hashUid(uid);
-      const isStored = await storeIf(row, accountId, async (tx, { sessionsNotBefore }) => {
-        if (since < sessionsNotBefore) return false;
+      const isStored = await storeAllowed(accountId, async (tx, { sessionsNotBefore }) => {
+        if (since < sessionsNotBefore) return undefined;
         const isEnded = and(eq(records.model, endedModel), eq(records.idHash, uidHash));
-        return (await tx.select({ one: sql`1` }).from(records).where(isEnded)).length === 0;
+        const ended = await tx.select({ one: sql`1` }).from(records).where(isEnded);
+        return ended.length > 0 ? undefined : merged(tx, row, session, clientId);
       });
       if (!isStored) throw new SessionEnded();
     },
 
     async storeGrant(row, accountId, notBefore) {
-      const isStored = await storeIf(
-        row,
-        accountId,
-        async (_tx, account) => account.sessionsNotBefore <= notBefore,
+      const isStored = await storeAllowed(accountId, async (_tx, account) =>
+        account.sessionsNotBefore <= notBefore ? row : undefined,
       );
       if (!isStored) throw new errors.InvalidGrant('the account was signed out everywhere');
     },
