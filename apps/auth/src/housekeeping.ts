@@ -48,9 +48,21 @@ async function deleteSome(db: Db, table: PgTable, condition: SQL): Promise<numbe
   return deleted;
 }
 
-/** Tidies up about twice a minute; any number of processes may do so on one database. */
-export function startHousekeeping(db: Db, logger: Logger, options: HousekeepingOptions): Repeated {
+/** The milliseconds until the next pass; one that may have left something behind is followed at once. */
+export function pauseAfter(deleted: number): number {
   // Processes that were started together do not meet each time.
-  const pauseMs = () => 20_000 + Math.random() * 20_000;
-  return repeat(pauseMs, 'housekeeping', async () => void (await tidy(db, options)), logger);
+  return deleted < mostDeleted.inOnePass ? 20_000 + Math.random() * 20_000 : 100;
+}
+
+/**
+ * Tidies up about twice a minute, and for as long as more expires than one pass deletes; any number of processes may do so on
+ * one database.
+ */
+export function startHousekeeping(db: Db, logger: Logger, options: HousekeepingOptions): Repeated {
+  let deleted = 0;
+  const pass = async () => {
+    deleted = 0;
+    deleted = await tidy(db, options);
+  };
+  return repeat(() => pauseAfter(deleted), 'housekeeping', pass, logger);
 }

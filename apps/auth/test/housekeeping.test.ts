@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger, type Database, type Db, openDatabase } from '@gatehouse/service-kit';
 import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
-import { mostDeleted, startHousekeeping, tidy } from '../src/housekeeping.ts';
+import { mostDeleted, pauseAfter, startHousekeeping, tidy } from '../src/housekeeping.ts';
 import { openAuthDatabase } from './interaction-app.ts';
 import { rowsOf } from './start-test-auth.ts';
 
@@ -76,6 +76,11 @@ suite('housekeeping', () => {
       select 'jti', n::text, now() - interval '1 second' from generate_series(1, ${rows}::int) n`);
     assert.equal(await tidy(db, options), mostDeleted.inOnePass);
     assert.equal(await tidy(db, options), 10);
+  });
+
+  test('a pass that left something behind is followed at once, so that no rate of requests fills the disk', () => {
+    assert.ok(pauseAfter(mostDeleted.inOnePass) <= 100);
+    assert.ok(pauseAfter(mostDeleted.inOnePass - 1) >= 20_000);
   });
 
   test('audit events that the database protects are no error and stay', async () => {
