@@ -195,22 +195,26 @@ suite('refresh', () => {
     assert.match(whole.scope, /orders:write/);
   });
 
-  test('A26 ends with the grant’s absolute lifetime of 14 days, however often it and the session were used', async (t) => {
+  test('A26 ends with the grant’s absolute lifetime of 14 days, as does the session, however often they were used', async (t) => {
     const browser = auth.browser();
     const { refreshToken } = await auth.signedIn('alice', browser);
     const start = Date.now();
     t.mock.timers.enable({ apis: ['Date'], now: start });
     let newest = refreshToken;
+    const silent = authorizeUrl({ prompt: 'none', scope: 'openid items:read' });
     for (const days of [6, 12, 13.9]) {
       t.mock.timers.setTime(start + days * day);
       const { status, body } = await auth.refresh(newest);
       assert.equal(status, 200, `after ${days} days`);
       newest = body.refresh_token;
-      const silent = authorizeUrl({ prompt: 'none', scope: 'openid items:read' });
       assert.match((await browser.open(silent)).redirect ?? '', /[?&]code=/);
     }
     t.mock.timers.setTime(start + 14 * day + 1000);
     assert.equal((await auth.refresh(newest)).body.error, 'invalid_grant');
+    for (const seconds of [2, 20]) {
+      t.mock.timers.setTime(start + 14 * day + seconds * 1000);
+      assert.match((await browser.open(silent)).redirect ?? '', /error=login_required/, `after ${seconds} s`);
+    }
   });
 
   test('A26 ends when it was not used for 7 days', async (t) => {

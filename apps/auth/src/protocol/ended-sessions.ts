@@ -1,7 +1,8 @@
 import { type Client, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { EndedSession } from '../sessions/logout-deliveries.ts';
-import { SessionEnded, type Sessions } from '../sessions/sessions.ts';
+import { SessionEnded, type Sessions, type SignedInSession } from '../sessions/sessions.ts';
+import { lifetimes } from './scopes.ts';
 import { orUnavailable } from './unavailable.ts';
 
 /** A client with what oidc-provider's types leave out. */
@@ -29,7 +30,7 @@ export function letTheStoreEndSessions(
   };
   session.save = async function saveUnlessEnded(ttl) {
     try {
-      return await save.call(this, ttl);
+      return await save.call(this, this.accountId ? secondsLeft(this as SignedInSession) : ttl);
     } catch (error) {
       // Or the library would try again when it has made an answer of the error.
       if (error instanceof SessionEnded) Object.assign(this, { destroyed: true });
@@ -57,6 +58,14 @@ export function letTheStoreEndSessions(
     // With the whole session, all its clients are noted.
     if (!ctx.oidc.params?.logout) await sessions.leave({ clientId: this.clientId, accountId, sid });
   };
+}
+
+/** However often it is used, a session ends when its time since the sign-in is over. */
+function secondsLeft({ since = 0 }: SignedInSession): number {
+  const left = since + lifetimes.session - Math.floor(Date.now() / 1000);
+  // The library takes an expired one for a few seconds more.
+  if (left <= 0) throw new SessionEnded();
+  return left;
 }
 
 /**
