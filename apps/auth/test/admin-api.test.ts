@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { createLiveEvents } from '../src/admin/live-events.ts';
+import { createAuditReader } from '../src/audit/audit-reader.ts';
 import { createProver, post } from './secure-client.ts';
 import {
   authorizeUrl,
@@ -234,6 +236,15 @@ suite('the API of administrators', () => {
       if (response.status === 200) break;
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
+  });
+
+  test('of thirty streams that are asked for at once twenty begin', async () => {
+    const nothing = async () => [];
+    const auditReader = createAuditReader(auth.db);
+    const { open } = createLiveEvents({ auditReader, keys: nothing, denylist: nothing, isOver: () => true });
+    const asked = Array.from({ length: 30 }, () => open({ after: undefined, isWelcome: async () => true }));
+    const outcomes = await Promise.allSettled(asked);
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 20);
   });
 });
 

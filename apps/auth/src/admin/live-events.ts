@@ -61,10 +61,10 @@ export function createLiveEvents({ auditReader, keys, denylist, isOver }: Watche
       after: string | undefined;
       isWelcome: () => Promise<boolean>;
     }): Promise<AsyncIterable<ServerEvent>> {
+      const [newest] = after === undefined ? await auditReader.listNewest(1) : [];
       if (streams >= mostStreams) {
         throw new Problem(503, 'There are too many streams', { headers: { 'Retry-After': '10' } });
       }
-      const [newest] = after === undefined ? await auditReader.listNewest(1) : [];
       streams += 1;
       return follow(after ?? newest?.id ?? '0', isWelcome);
     },
