@@ -29,7 +29,7 @@ interface Schemas {
 
 interface Description<S extends Schemas, R extends Responses, V> {
   summary: string;
-  /** Of the `{names}` of the path; without it, each is a UUID. */
+  /** Of the `{names}` of the path; without it, each is a UUID, in small letters by then. */
   params?: S['params'];
   query?: S['query'];
   /** Of the request headers, by their names in lower case, those that the route reads. */
@@ -116,7 +116,8 @@ export function route<
 }
 
 function idsIn(path: string): { params?: z.ZodType } {
-  const ids = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, z.uuid()]);
+  // As the database spells them: a path may have capitals (RFC 9562, 4).
+  const ids = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, z.uuid().toLowerCase()]);
   return ids.length === 0 ? {} : { params: z.strictObject(Object.fromEntries(ids)) };
 }
 

@@ -132,8 +132,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
 }
 
 function actOf(accountId: string, { subject, clientId }: Caller, req: Request): Act {
-  // As the database spells it: the id of a path may have capitals.
-  return { accountId: accountId.toLowerCase(), actorId: subject, clientId, req };
+  return { accountId, actorId: subject, clientId, req };
 }
 
 function toBody(account: Account) {

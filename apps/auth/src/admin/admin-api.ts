@@ -51,11 +51,10 @@ const GrantSchema = z
   .meta({ id: 'Grant' });
 
 const AccountParamsSchema = z.object({
+  // Bob of the demo.
   id: z
     .uuid()
-    // As the database spells it: the id of a path may have capitals.
     .toLowerCase()
-    // Bob of the demo.
     .meta({ param: { example: 'b0b00000-0000-4000-8000-000000000002' } }),
 });
 
