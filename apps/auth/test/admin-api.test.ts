@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { rawRequest } from '@gatehouse/test-kit';
 import { createLiveEvents } from '../src/admin/live-events.ts';
 import { createAuditReader } from '../src/audit/audit-reader.ts';
 import { createProver, post } from './secure-client.ts';
@@ -217,6 +218,27 @@ suite('the API of administrators', () => {
     });
     assert.ok(isRevoked);
     assert.equal((await call(token, '/admin/keys')).status, 401);
+  });
+
+  test('HEAD tells how a stream would begin, and keeps no connection busy', async () => {
+    const token = await tokenOf('admin');
+    const ask = (path: string, more = '') =>
+      `HEAD ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${more}\r\n`;
+    const port = Number(new URL(auth.url).port);
+    const { text } = await rawRequest(
+      port,
+      ask('/admin/events') + ask('/admin/keys', 'Connection: close\r\n'),
+      { timeoutMs: 5_000 },
+    );
+    assert.deepEqual(
+      text.match(/^(HTTP|Content-Type).*/gm)?.map((line) => line.trim()),
+      [
+        'HTTP/1.1 200 OK',
+        'Content-Type: text/event-stream; charset=utf-8',
+        'HTTP/1.1 200 OK',
+        'Content-Type: application/json; charset=utf-8',
+      ],
+    );
   });
 
   test('too many streams are 503 with Retry-After, and those that have left make room', async () => {

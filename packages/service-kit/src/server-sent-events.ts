@@ -24,6 +24,8 @@ export async function sendEvents(res: Response, events: AsyncIterable<ServerEven
   try {
     for await (const event of events) {
       if (res.closed) return;
+      // Of an answer to HEAD the headers are all, and the next request of the connection waits for its end.
+      if (res.req.method === 'HEAD') break;
       if (!res.write(textOf(event))) await once(res, 'drain', leaving);
     }
     res.end();
