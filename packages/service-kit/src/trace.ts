@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import { isHealthCheck } from './health.ts';
 
 /** What a span says of itself, under the names of OpenTelemetry's semantic conventions. */
@@ -70,7 +71,7 @@ export function continueTrace(req: IncomingMessage, service: string, path: strin
         {
           'http.request.method': method,
           'http.request.header.x-request-id': [String(headers['x-request-id'])],
-          'url.scheme': 'http',
+          'url.scheme': (req.socket as TLSSocket).encrypted ? 'https' : 'http',
           'url.path': path,
         },
         traceparent === undefined ? undefined : { traceparent, tracestate },

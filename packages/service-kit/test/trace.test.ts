@@ -1,9 +1,23 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ListeningApp, listenApp, rawRequest } from '@gatehouse/test-kit';
 import express from 'express';
-import { createLogger, createMetrics, Problem, problemHandler, requestContext } from '../src/index.ts';
+import {
+  createLogger,
+  createMetrics,
+  listen,
+  Problem,
+  problemHandler,
+  requestContext,
+} from '../src/index.ts';
+import { useTracing } from '../src/trace.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const valid = `00-${traceId}-b7ad6b7169203331-01`;
@@ -11,10 +25,10 @@ const made = /^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-00$/;
 
 let listening: ListeningApp;
 const lines: string[] = [];
+const logger = createLogger({ name: 'test', level: 'info' }, { write: (line) => lines.push(line) });
+const app = express();
 
 before(async () => {
-  const logger = createLogger({ name: 'test', level: 'info' }, { write: (line) => lines.push(line) });
-  const app = express();
   app.use(requestContext({ logger, metrics: createMetrics('test') }));
   app.get('/headers', (req, res) => {
     const { traceparent, tracestate } = req.headers;
@@ -110,4 +124,30 @@ test('the line of a request and the line of its fault name the trace', async () 
       ['request', traceId],
     ],
   );
+});
+
+test('the span of a request says whether it came by HTTPS', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'gatehouse-trace-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const files = { certificate: join(folder, 'certificate.pem'), key: join(folder, 'key.pem') };
+  const selfSigned = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost';
+  const out = ['-out', files.certificate, '-keyout', files.key];
+  execFileSync('openssl', [...selfSigned.split(' '), ...out], { stdio: 'ignore' });
+  const secure = await listen(app, { host: '127.0.0.1', port: 0, tls: { files, logger } });
+  t.after(() => secure.close());
+  const schemes: unknown[] = [];
+  useTracing({
+    openServerSpan(_service, _name, attributes) {
+      schemes.push(attributes['url.scheme']);
+      return { traceparent: valid, run: (work) => work(), end: () => {} };
+    },
+    openClientSpan: () => undefined,
+  });
+  t.after(() => useTracing(undefined));
+
+  await send();
+  const asked = get({ port: secure.port, path: '/headers', rejectUnauthorized: false, agent: false });
+  const [answer] = await once(asked, 'response');
+  answer.resume();
+  assert.deepEqual(schemes, ['http', 'https']);
 });
