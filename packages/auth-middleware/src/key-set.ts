@@ -16,7 +16,7 @@ export interface KeySetOptions {
   algorithm?: SigningAlgorithm;
   /** How often the keys are fetched anew, and so how long a withdrawn key may live. Default one minute. */
   refreshMs?: number;
-  /** Told why a fetch failed, or which published keys are not used; for logs and alerts. */
+  /** Told why a fetch failed, and how many published keys are not used when that changes; for logs and alerts. */
   onFault?: (error: unknown) => void;
 }
 
@@ -51,6 +51,7 @@ export function createKeySet({
   let inFlight: Promise<void> | undefined;
   let lastFailure: unknown;
   let seekAgainAt = 0;
+  let unusedBefore = 0;
   let timer: NodeJS.Timeout | undefined;
   void refreshAlways();
 
@@ -119,9 +120,9 @@ export function createKeySet({
     const candidates = Array.isArray(published?.keys) ? (published.keys as unknown[]) : [];
     const keys = usableKeys(candidates, algorithm);
     if (keys.length === 0) throw new Error('the key set has no usable key');
-    if (keys.length < candidates.length) {
-      onFault(new Error(`${candidates.length - keys.length} published keys are not used`));
-    }
+    const unused = candidates.length - keys.length;
+    if (unused > 0 && unused !== unusedBefore) onFault(new Error(`${unused} published keys are not used`));
+    unusedBefore = unused;
     return keys;
   }
 }

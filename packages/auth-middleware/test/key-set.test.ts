@@ -191,6 +191,20 @@ test('J27 unfit keys are reported and not used, the others are', async (t) => {
   }
 });
 
+test('keys that are not used are told of when their number changes, and not at each fetch', async (t) => {
+  const issuer = await createTestIssuer();
+  issuer.jwks.keys.push({ kty: 'oct', kid: 'one' });
+  const app = await openApp(t, { keys: soon }, issuer);
+  const { jwks } = issuer;
+  await until(() => jwks.fetches > 3);
+  assert.deepEqual(app.faults.map(String), ['Error: 1 published keys are not used']);
+  jwks.keys.push({ kty: 'oct', kid: 'other' });
+  await until(() => app.faults.length > 1);
+  const { fetches } = jwks;
+  await until(() => jwks.fetches > fetches + 2);
+  assert.equal(app.faults.length, 2);
+});
+
 test('a closed key set fetches no more and keeps what it knows', async (t) => {
   const issuer = await createTestIssuer();
   t.after(issuer.close);

@@ -54,7 +54,7 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
   const keySet = createKeySet({
     jwksUri: config.JWKS_URI,
     ...(config.TOKEN_SIGNING_ALG && { algorithm: config.TOKEN_SIGNING_ALG }),
-    onFault: (err) => logger.warn({ err }, 'the keys of the issuer cannot be refreshed'),
+    onFault: (err) => logger.warn({ err }, 'trouble with the keys of the issuer'),
   });
   opened.defer(() => keySet.close());
   const denylist =
