@@ -13,7 +13,7 @@ export interface Identity {
   ended?: string;
 }
 
-const identities: Identity[] = [];
+let identities: readonly Identity[] = [];
 let chosen: Identity | undefined;
 let keys = 0;
 // The last minute of a token is for the requests that are under way.
@@ -36,7 +36,7 @@ export async function add(asked: readonly string[]): Promise<Identity> {
   const tokens = await signIn(asked);
   const { sub, preferred_username: name = sub } = decodeClaims(tokens.idToken);
   const identity: Identity = { key: ++keys, name: String(name), subject: String(sub), tokens };
-  identities.push(identity);
+  identities = [...identities, identity];
   choose(identity);
   renewInTime(identity);
   return identity;
@@ -47,7 +47,7 @@ export async function remove(identity: Identity): Promise<void> {
   const { refreshToken, accessToken } = identity.tokens;
   if (identity.ended === undefined) await revoke(refreshToken ?? accessToken);
   identity.ended = 'Signed out.';
-  identities.splice(identities.indexOf(identity), 1);
+  identities = identities.filter((other) => other !== identity);
   if (chosen === identity) choose(identities[0]);
   changed();
 }
