@@ -21,7 +21,7 @@ export const guardVariables = {
   TOKEN_SIGNING_ALG: z.enum(['ES256', 'PS256', 'RS256']).optional(),
   /** `none` for tokens of an issuer that writes no denylist: they are good until they expire. */
   DENYLIST: z.enum(['redis', 'none']).optional(),
-  /** How many verified tokens are remembered, at 1.5 kB each; twice as many as are in use keeps all of those. */
+  /** How many verified tokens are remembered, at half a kilobyte each: as many as are in use. */
   TOKEN_CACHE_SIZE: z.coerce.number().int().min(1).max(1_000_000).optional(),
 };
 type GuardConfig = { JWKS_URI: string } & Partial<z.output<z.ZodObject<typeof guardVariables>>>;
