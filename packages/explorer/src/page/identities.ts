@@ -4,10 +4,7 @@ import { isRefusal, renew, revoke, signIn, type Tokens } from './sign-in.ts';
 
 /** Somebody who is signed in here. */
 export interface Identity {
-  /** Of this sign-in, in this page. */
-  readonly key: number;
   readonly name: string;
-  readonly subject: string;
   tokens: Tokens;
   /** Why there is nothing left to renew, once there is not. */
   ended?: string;
@@ -15,7 +12,6 @@ export interface Identity {
 
 let identities: readonly Identity[] = [];
 let chosen: Identity | undefined;
-let keys = 0;
 // The last minute of a token is for the requests that are under way.
 const renewBeforeMs = 60_000;
 const retryMs = 5_000;
@@ -35,7 +31,7 @@ export function choose(identity: Identity | undefined): void {
 export async function add(asked: readonly string[]): Promise<Identity> {
   const tokens = await signIn(asked);
   const { sub, preferred_username: name = sub } = decodeClaims(tokens.idToken);
-  const identity: Identity = { key: ++keys, name: String(name), subject: String(sub), tokens };
+  const identity: Identity = { name: String(name), tokens };
   identities = [...identities, identity];
   choose(identity);
   renewInTime(identity);
