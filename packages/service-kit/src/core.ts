@@ -9,7 +9,6 @@ export {
   loadConfig,
   PortSchema,
   PostgresUrlSchema,
-  type ProcessConfig,
   ProcessConfigSchema,
   RedisUrlSchema,
   refineForProduction,
@@ -18,10 +17,9 @@ export {
   UrlSchema,
 } from './config.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
-export type { Versions } from './entity-tag.ts';
 export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
 export { TextSchema, TimestampSchema } from './fields.ts';
-export { type Guard, guardVariables, openGuard } from './guard.ts';
+export { guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health, isHealthCheck } from './health.ts';
 export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
 export { endSoon, type Listener, listen } from './listen.ts';
@@ -29,7 +27,6 @@ export { createLogger, type Logger } from './log.ts';
 export {
   counterIn,
   createMetrics,
-  gaugeIn,
   histogramIn,
   listenMetrics,
   type Metrics,
@@ -38,7 +35,6 @@ export {
 export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
 export {
-  type FieldError,
   notFound,
   Problem,
   problemBody,
@@ -49,12 +45,12 @@ export {
 export { type Repeated, repeat } from './repeat.ts';
 export { created, noContent, ok } from './replies.ts';
 export { noteAnswerBeneath, requestContext, requestIdOf } from './request-context.ts';
-export { createRouter, type GuardedRoute, type Route, route } from './route.ts';
+export { createRouter, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
 export { type ServerEvent, ServerEventsSchema } from './server-sent-events.ts';
 export { createServiceApp } from './service-app.ts';
-export type { Client, OtherService, ServiceFetch } from './service-fetch.ts';
+export type { Client, ServiceFetch } from './service-fetch.ts';
 export { settleAll } from './settle-all.ts';
 export { refineTls, tlsFilesOf, tlsVariables } from './tls.ts';
 export { exchangeOutcome, failureOf, openRequestSpan, type Span, traceIdOf } from './trace.ts';

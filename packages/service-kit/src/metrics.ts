@@ -62,7 +62,7 @@ export function counterIn<Label extends string>(
 }
 
 /** The gauge of this name, which services that share a registry share too. */
-export function gaugeIn<Label extends string>(
+function gaugeIn<Label extends string>(
   registry: Registry,
   description: { name: string; help: string; labelNames: readonly Label[] },
 ): Gauge<Label> {
