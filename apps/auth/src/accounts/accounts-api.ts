@@ -6,8 +6,8 @@ import {
   noContent,
   ok,
   PageQuerySchema,
-  Problem,
   type Route,
+  requireFound,
   route,
   TimestampSchema,
 } from '@gatehouse/service-kit';
@@ -65,7 +65,7 @@ export function accountsApi(deps: AccountsApiDependencies): RequestHandler {
 function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly Route[] {
   const accountAdmin = createAccountAdmin(deps);
   const auditReader = createAuditReader(deps.db);
-  const find = async (id: string) => toBody(found(await accounts.find(id)));
+  const find = async (id: string) => toBody(requireFound(await accounts.find(id), 'No such account'));
 
   const act = (name: string, summary: string, perform: (act: Act) => Promise<void>): Route =>
     route('post', `/accounts/{id}/${name}`, {
@@ -121,7 +121,7 @@ function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly
       query: AuditQuerySchema,
       responses: { 200: createPageSchema(AuditEntrySchema.omit({ accountId: true })) },
       handler: async ({ params, query: { limit, cursor } }) => {
-        found(await accounts.find(params.id));
+        await find(params.id);
         const entries = await auditReader.listForAccount(params.id, { limit: limit + 1, cursor });
         const items = entries.slice(0, limit);
         const next = entries.length > limit ? (items.at(-1)?.id ?? null) : null;
@@ -137,9 +137,4 @@ function actOf(accountId: string, { subject, clientId }: Caller, req: Request): 
 
 function toBody(account: Account) {
   return { ...account, email: account.email ?? null };
-}
-
-function found(account: Account | undefined): Account {
-  if (account === undefined) throw new Problem(404, 'No such account');
-  return account;
 }

@@ -8,6 +8,7 @@ import {
   ok,
   Problem,
   type Route,
+  requireFound,
   route,
   ServerEventsSchema,
 } from '@gatehouse/service-kit';
@@ -116,9 +117,7 @@ export function adminRoutes({
   };
   const liveEvents = createLiveEvents({ auditReader, keys, denylist, isOver: () => health.isDraining() });
 
-  const requireAccount = async (id: string) => {
-    if ((await accounts.find(id)) === undefined) throw new Problem(404, 'No such account');
-  };
+  const requireAccount = async (id: string) => requireFound(await accounts.find(id), 'No such account');
 
   return [
     route('get', '/admin/keys', {
