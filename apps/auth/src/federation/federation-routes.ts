@@ -3,7 +3,7 @@ import { type Request, type Response, Router } from 'express';
 import type { Provider } from 'oidc-provider';
 import { type Account, momentOfSignIn } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
-import { finishSignIn } from '../interaction/finish-sign-in.ts';
+import { finishSignIn, type Interaction } from '../interaction/finish-sign-in.ts';
 import { csrfToken, isCsrfToken, refuseCrossSite } from '../pages/csrf.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { accountOfIdentity } from './federated-accounts.ts';
@@ -18,8 +18,6 @@ import {
 } from './federation.ts';
 import { createFederationAttempts } from './federation-attempts.ts';
 import type { FederationSettings } from './federation-settings.ts';
-
-type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 /** What the sign-in page needs to offer the provider, and what the routes need to answer its link. */
 export interface FederationSignIn {

@@ -1,7 +1,8 @@
 import type { Request, Response } from 'express';
 import type { InteractionResults, Provider } from 'oidc-provider';
 
-type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
+/** What oidc-provider keeps of an authorization request that waits for an answer of its pages. */
+export type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 /** The prompt of clients that want somebody beside those who are signed in (OpenID Connect Core, 3.1.2.1). */
 export const selectAccount = 'select_account';

@@ -12,7 +12,7 @@ import { formField } from '../pages/form-field.ts';
 import { stylesheet } from '../pages/layout.ts';
 import { loginPage } from '../pages/login.ts';
 import { pageForError, sendPage } from '../pages/page-for-error.ts';
-import { finishSignIn, selectAccount } from './finish-sign-in.ts';
+import { finishSignIn, type Interaction, selectAccount } from './finish-sign-in.ts';
 import type { RememberedGrants } from './remembered-grants.ts';
 
 interface InteractionDependencies {
@@ -33,8 +33,6 @@ interface InteractionDependencies {
 
 /** The steps that ask who is there. */
 const signingInPrompts = ['login', selectAccount];
-
-type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 /**
  * The pages between /authorize and the redirect back to the client: sign-in and consent, as plain forms.
