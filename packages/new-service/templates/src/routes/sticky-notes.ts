@@ -3,8 +3,8 @@ import {
   createPageSchema,
   ok,
   PageQuerySchema,
-  Problem,
   type Route,
+  requireFound,
   route,
   TextSchema,
   TimestampSchema,
@@ -41,8 +41,7 @@ export function stickyNoteRoutes(stickyNotes: StickyNoteStore): readonly Route[]
       responses: { 200: StickyNoteSchema },
       handler: async ({ params, caller }) => {
         const stickyNote = await stickyNotes.find(caller.subject, params.id);
-        if (stickyNote === undefined) throw new Problem(404, 'No such sticky note');
-        return ok(stickyNote);
+        return ok(requireFound(stickyNote, 'No such sticky note'));
       },
     }),
     route('post', '/sticky-notes', {
