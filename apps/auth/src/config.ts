@@ -31,11 +31,6 @@ const ClientSecretSchema = z.string().min(16, 'must have at least 16 characters'
 
 /** What the authorization server reads from its environment; no secret has a default. */
 export const AuthConfigSchema = ProcessConfigSchema.extend({
-  // The protocol's paths stand at the root, so the issuer is an origin.
-  ISSUER: ProcessConfigSchema.shape.ISSUER.refine(
-    (url) => new URL(url).pathname === '/',
-    'must have no path',
-  ),
   DATABASE_URL: PostgresUrlSchema.optional(),
   REDIS_URL: RedisUrlSchema.optional(),
   ENCRYPTION_KEY: z.string().refine(isKey, 'must be 32 random bytes in base64url'),

@@ -21,7 +21,11 @@ function run(env: Record<string, string>): Promise<{ code: unknown; stderr: stri
 }
 
 test('R40 lists every fault of its configuration, and no value, and exits 78', async () => {
-  const { code, stderr } = await run({ PORT: '70000', ENCRYPTION_KEY: 'too-short-to-be-a-key' });
+  const { code, stderr } = await run({
+    PORT: '70000',
+    ISSUER: 'auth.example',
+    ENCRYPTION_KEY: 'too-short-to-be-a-key',
+  });
   assert.equal(code, 78);
   for (const name of [
     'PORT',

@@ -14,7 +14,7 @@ export class ConfigError extends Error {
 
 export const PortSchema = z.coerce.number().int().min(0).max(65535);
 export const FlagSchema = z.stringbool();
-export const UrlSchema = z.url({ protocol: /^https?$/ });
+export const UrlSchema = z.url({ protocol: /^https?$/, abort: true });
 export const PostgresUrlSchema = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
 export const RedisUrlSchema = z
   .string()
@@ -27,7 +27,8 @@ export const ProcessConfigSchema = z.object({
   PORT: PortSchema,
   METRICS_PORT: PortSchema.optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  ISSUER: UrlSchema.regex(/[^/]$/, 'must not end with a slash'),
+  /** The public origin: the paths of the protocol and of the APIs stand at its root. */
+  ISSUER: UrlSchema.regex(/^https?:\/\/[^/?#]+$/, 'must be an origin, without a path or a slash at its end'),
   EXPLAIN: FlagSchema.optional(),
   /** How long it goes on answering, not ready, after SIGTERM: as long as a balancer takes to see that. */
   DRAIN_DELAY_SECONDS: z.coerce.number().min(0).max(60).default(0),
