@@ -1,10 +1,10 @@
-import { ConfigError } from '@gatehouse/service-kit';
+import { ConfigError, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
 /** What the environment says about signing in with another OpenID provider; nothing set means that none is offered. */
 export const federationVariables = {
   FEDERATION_PRESET: z.enum(['google']).optional(),
-  FEDERATION_ISSUER: z.url({ protocol: /^https?$/ }).optional(),
+  FEDERATION_ISSUER: UrlSchema.optional(),
   FEDERATION_NAME: z.string().max(60).optional(),
   FEDERATION_CLIENT_ID: z.string().optional(),
   FEDERATION_CLIENT_SECRET: z.string().optional(),
