@@ -114,6 +114,7 @@ export function refuseInProduction<Schema extends z.ZodObject>(
   });
 }
 
-function isLoopback(url: string): boolean {
+/** Whether an address leads to this machine, where TLS protects nothing. */
+export function isLoopback(url: string): boolean {
   return URL.canParse(url) && ['localhost', '127.0.0.1', '[::1]'].includes(new URL(url).hostname);
 }

@@ -6,6 +6,7 @@ export {
   ConfigError,
   FlagSchema,
   isExplained,
+  isLoopback,
   loadConfig,
   PortSchema,
   PostgresUrlSchema,

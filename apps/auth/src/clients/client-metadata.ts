@@ -1,13 +1,11 @@
 import { createPublicKey } from 'node:crypto';
+import { isLoopback } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { apiScopes } from '../protocol/scopes.ts';
 import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients.ts';
 
-const loopback = ['127.0.0.1', '[::1]'];
-
 /** Whether this address is http, and so readable on its way, though maybe that way never leaves the machine. */
 export const isPlainHttp = (url: string) => url.startsWith('http:');
-const isOnThisMachine = (url: string) => ['localhost', ...loopback].includes(new URL(url).hostname);
 
 const listOf = <Item extends z.ZodType>(item: Item) =>
   z
@@ -25,7 +23,7 @@ const AddressSchema = z
   }, 'must be one exact address, without a fragment, a wildcard or a password');
 
 const SafeAddressSchema = AddressSchema.refine(
-  (url) => url.startsWith('https:') || (isPlainHttp(url) && isOnThisMachine(url)),
+  (url) => url.startsWith('https:') || (isPlainHttp(url) && isLoopback(url)),
   'must be https, unless it is on this machine',
 );
 
@@ -142,8 +140,8 @@ const isWebAddress = (uri: string) => SafeAddressSchema.safeParse(uri).success;
 // RFC 8252, 7: any program can have localhost answer, and a short scheme belongs to nobody.
 function isNativeAddress(uri: string): boolean {
   const { protocol, hostname } = new URL(uri);
-  if (protocol === 'http:') return loopback.includes(hostname);
-  return protocol === 'https:' ? !isOnThisMachine(uri) : protocol.includes('.');
+  if (protocol === 'http:') return isLoopback(uri) && hostname !== 'localhost';
+  return protocol === 'https:' ? !isLoopback(uri) : protocol.includes('.');
 }
 
 function toRegistered({ client_secret, allowed_scopes, ...metadata }: Metadata): RegisteredClient {

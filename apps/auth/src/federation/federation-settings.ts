@@ -1,4 +1,4 @@
-import { ConfigError, UrlSchema } from '@gatehouse/service-kit';
+import { ConfigError, isLoopback, UrlSchema } from '@gatehouse/service-kit';
 import { z } from 'zod';
 
 /** What the environment says about signing in with another OpenID provider; nothing set means that none is offered. */
@@ -64,6 +64,5 @@ export function federationSettings(variables: FederationVariables): FederationSe
 
 /** Whether this address is not https, though it leads off this machine. */
 export function isInsecure(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+  return new URL(url).protocol !== 'https:' && !isLoopback(url);
 }
