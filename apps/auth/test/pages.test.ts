@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createLogger, createMetrics, type Db, Problem, requestContext } from '@gatehouse/service-kit';
 import { createBrowser, listenApp, type Page } from '@gatehouse/test-kit';
 import express from 'express';
 import { createAccountStore } from '../src/accounts/accounts.ts';
@@ -10,6 +11,7 @@ import { interactionRouter } from '../src/interaction/interaction.ts';
 import { createRememberedGrants } from '../src/interaction/remembered-grants.ts';
 import { createLimits } from '../src/limits/limits.ts';
 import { html, trustedHtml } from '../src/pages/html.ts';
+import { pageForError } from '../src/pages/page-for-error.ts';
 import { createVault } from '../src/protocol/vault.ts';
 import { alicePassword, issuer, openAuthDatabase, polyglot, startInteractionApp } from './interaction-app.ts';
 
@@ -18,6 +20,26 @@ test('html escapes every value, in text and in attributes, and never markup twic
   assert.equal(
     html`<p title="${`"'<>&`}">${list}${undefined}${false}${trustedHtml('<hr>')}</p>`.toString(),
     '<p title="&quot;&#39;&lt;&gt;&amp;"><i>a&amp;b</i>&lt;3<hr></p>',
+  );
+});
+
+test('a page that says no for want of room is one line of the log, with the reason', async (t) => {
+  const log: string[] = [];
+  const logger = createLogger({ name: 'auth', level: 'info' }, { write: (line) => void log.push(line) });
+  const app = express().use(requestContext({ logger, metrics: createMetrics('auth') }));
+  app.use(() => {
+    throw new Problem(503, 'Too many people are signing in at once');
+  });
+  const { url, close } = await listenApp(app.use(pageForError(logger)));
+  t.after(close);
+  const page = await createBrowser().open(url);
+  assert.match(page.text, /Too many people are signing in at once/);
+  // The line is written when the answer has left, which the browser may hear before.
+  while (log.length === 0) await delay(5);
+  const told = log.map((line) => JSON.parse(line));
+  assert.deepEqual(
+    told.map(({ level, msg, status, reason }) => ({ level, msg, status, reason })),
+    [{ level: 'info', msg: 'request', status: 503, reason: 'Too many people are signing in at once' }],
   );
 });
 

@@ -36,6 +36,7 @@ export {
 export { createOpenApi, describeRefusals } from './openapi.ts';
 export { createOwnFetch } from './own-fetch.ts';
 export {
+  logFault,
   notFound,
   Problem,
   problemBody,

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { AuthError, type Caller } from '@gatehouse/auth-middleware';
 import { DenylistUnavailable } from '@gatehouse/denylist';
-import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { isDatabaseUnavailable } from './database-errors.ts';
 import type { Logger } from './log.ts';
 import { traceIdOf } from './trace.ts';
@@ -60,11 +60,7 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error, req, res, _next) => {
     const problem = toProblem(error);
-    const known = { err: error, requestId: req.headers['x-request-id'], traceId: traceIdOf(req) };
-    if (problem.status === 500) logger.error(known, 'request failed');
-    else if (problem.status > 501 && !isDeliberate(error)) logger.warn(known, 'request could not be served');
-    // For the log line of the request. What a body or a query is refused for may quote it.
-    if (problem.status > 500 || error instanceof AuthError) res.locals.reason = problem.message;
+    logFault(logger, error, problem, req, res);
     if (res.headersSent) {
       res.destroy();
       return;
@@ -75,6 +71,24 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
       .type('application/problem+json')
       .send(problemBody(problem, req.originalUrl, req.headers['x-request-id']));
   };
+}
+
+/**
+ * Logs what is our fault, or that of a part behind us, and gives the line of the request its reason.
+ * @param problem what the client is told of the error
+ */
+export function logFault(
+  logger: Logger,
+  error: unknown,
+  { status, message }: Pick<Problem, 'status' | 'message'>,
+  req: Request,
+  res: Response,
+): void {
+  const known = { err: error, requestId: req.headers['x-request-id'], traceId: traceIdOf(req) };
+  if (status === 500) logger.error(known, 'request failed');
+  else if (status > 501 && !isDeliberate(error)) logger.warn(known, 'request could not be served');
+  // What a body or a query is refused for may quote it.
+  if (status > 500 || error instanceof AuthError) res.locals.reason = message;
 }
 
 // Thrown by us, and by nothing else's fault: the line of the request has its reason, which is all that there is to say.

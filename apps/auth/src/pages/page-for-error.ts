@@ -1,4 +1,4 @@
-import { isDatabaseUnavailable, type Logger, Problem, requestIdOf } from '@gatehouse/service-kit';
+import { isDatabaseUnavailable, type Logger, logFault, Problem } from '@gatehouse/service-kit';
 import type { ErrorRequestHandler, Response } from 'express';
 import { errors } from 'oidc-provider';
 import { errorPage } from './error.ts';
@@ -15,7 +15,7 @@ export function pageForError(logger: Logger): ErrorRequestHandler {
   return (error, req, res, next) => {
     if (res.headersSent) return next(error);
     const { status, headers, explanation } = toFault(error);
-    if (status >= 500) logger.error({ requestId: requestIdOf(req), err: error }, 'an interaction failed');
+    logFault(logger, error, { status, message: explanation }, req, res);
     res.set(headers ?? {});
     sendPage(
       res,
