@@ -112,7 +112,7 @@ export function createProvider(deps: ProviderDependencies): Provider {
     formats: {
       customizers: {
         jwt: ({ oidc }, _token, jwt) => {
-          // Tokens of an account end by their date, up to 2 s ahead: those that follow must not.
+          // Tokens of an account end by their date, up to 4 s ahead: those that follow must not.
           jwt.payload.iat = Math.max(Number(jwt.payload.iat), Number(oidc.account?.tokensNotBefore ?? 0));
         },
       },
