@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { ClientMetadata, JWK } from 'oidc-provider';
+import { apiAudience } from '../protocol/scopes.ts';
 
 /** A client as oidc-provider knows it, with what Gatehouse adds. */
 export interface RegisteredClient extends ClientMetadata {
@@ -54,7 +55,7 @@ export function systemClients(secrets: {
     response_types: [],
     redirect_uris: [],
     allowed_scopes: '',
-    resource_audience: 'urn:gatehouse:api',
+    resource_audience: apiAudience,
   };
   return [
     publicClient({
