@@ -77,7 +77,7 @@ export async function openDatabase(
   // A connection that breaks in use also fails its query; without a listener the event would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));
   pool.on('error', (error) => logger.warn({ err: error }, 'lost an idle database connection'));
-  const db = drizzle(pool);
+  const db = drizzleOver(pool);
   try {
     await connectWithin(startTimeoutMs, pool, logger);
     await migrateAlone(url, options);
@@ -96,6 +96,27 @@ export async function openDatabase(
     ping: async () => void (await pool.query('select 1')),
     close: () => endWithin(endTimeoutMs, pool, logger),
   };
+}
+
+/**
+ * Drizzle's own transactions keep a connection for ever whose BEGIN has failed, and give back one whose ROLLBACK was never
+ * sent: what others do on it next would be in a transaction that nobody ends.
+ */
+function drizzleOver(pool: pg.Pool): Db {
+  const db: Db = drizzle(pool);
+  db._.session.transaction = async (work, config) => {
+    const client = await pool.connect();
+    let isLost = false;
+    try {
+      return await (drizzle(client) as Db).transaction(work, config);
+    } catch (error) {
+      isLost = isDatabaseUnavailable(error);
+      throw error;
+    } finally {
+      client.release(isLost);
+    }
+  };
+  return db;
 }
 
 /** A server that is frozen, or gone in the middle, may never say goodbye. */

@@ -116,3 +116,45 @@ test(
     assert.deepEqual(rows, []);
   },
 );
+
+test(
+  'R21 transactions that a frozen server never began keep no connection',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    const asMany = <Result>(ask: () => Promise<Result>) => Array.from({ length: 10 }, ask);
+    await Promise.all(asMany(async () => database.db.execute(sql`select pg_sleep(0.1)`)));
+    server.pause();
+    t.after(() => server.resume());
+    const begun = asMany(() => database.db.transaction(async (tx) => void (await tx.execute(sql`select 1`))));
+    for (const transaction of begun) await assert.rejects(transaction, isDatabaseUnavailable);
+    server.resume();
+    await database.ping();
+  },
+);
+
+test(
+  'R21 a transaction that a frozen server did not end is never gone on with',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const [database, other] = [await open({ url: server.url }), await open({ url: server.url })];
+    t.after(() => Promise.all([database.close(), other.close()]));
+    const insert = (id: number) => sql`insert into notes.notes values (${id}, 'text')`;
+    const halfDone = database.db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      server.pause();
+      await tx.execute(insert(2));
+    });
+    await assert.rejects(halfDone, isDatabaseUnavailable);
+    server.resume();
+    await database.db.execute(insert(3));
+    await database.db.transaction(async (tx) => void (await tx.execute(insert(4))));
+    const { rows } = (await other.db.execute(sql`select id from notes.notes`)) as unknown as {
+      rows: unknown[];
+    };
+    assert.deepEqual(rows, [{ id: 3 }, { id: 4 }]);
+  },
+);
