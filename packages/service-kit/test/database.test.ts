@@ -158,3 +158,42 @@ test(
     assert.deepEqual(rows, [{ id: 3 }, { id: 4 }]);
   },
 );
+
+test(
+  'a connection on which nothing can be written any more is unavailable, and given up',
+  realServer('postgres'),
+  async (t) => {
+    const server = await startPostgres(t);
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    // As on a primary that has become a replica.
+    await database.db.execute(sql`set session characteristics as transaction read only`);
+    const insert = () =>
+      database.db.transaction(async (tx) => {
+        await tx.execute(sql`insert into notes.notes values (1, 'text')`);
+      });
+    await assert.rejects(insert, isDatabaseUnavailable);
+    await insert();
+  },
+);
+
+test(
+  'a transaction that did not fit those beside it is no fault of the request',
+  realServer('postgres'),
+  async (t) => {
+    const server = await startPostgres(t);
+    const database = await open({ url: server.url });
+    t.after(() => database.close());
+    await storesRows(database);
+    const change = sql`update notes.notes set text = 'changed'`;
+    const late = database.db.transaction(
+      async (tx) => {
+        await tx.execute(sql`select text from notes.notes`);
+        await database.db.execute(change);
+        await tx.execute(change);
+      },
+      { isolationLevel: 'repeatable read' },
+    );
+    await assert.rejects(late, isDatabaseUnavailable);
+  },
+);
