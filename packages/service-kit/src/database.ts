@@ -72,6 +72,8 @@ export async function openDatabase(
     query_timeout: 1_500,
     statement_timeout: 1_500,
     lock_timeout: 1_000,
+    // What a process that is frozen or cut off has locked is free again soon.
+    idle_in_transaction_session_timeout: 3_000,
     idleTimeoutMillis: 30_000,
   });
   // A connection that breaks in use also fails its query; without a listener the event would end the process.

@@ -160,6 +160,31 @@ test(
 );
 
 test(
+  'R21 what a process locked that does not go on is free again soon',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const [frozen, other] = [await open({ url: server.url }), await open({ url: server.url })];
+    t.after(() => Promise.all([frozen.close(), other.close()]));
+    await storesRows(other);
+    const change = sql`update notes.notes set text = 'changed'`;
+    const [locked, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const halfDone = frozen.db.transaction(async (tx) => {
+      await tx.execute(change);
+      locked.resolve();
+      await over.promise;
+      await tx.execute(change);
+    });
+    await locked.promise;
+    // Each of them waits a second for the lock.
+    const tries = Array.from({ length: 5 }, () => () => other.db.execute(change));
+    await tries.reduce<Promise<unknown>>((before, next) => before.catch(next), Promise.reject());
+    over.resolve();
+    await assert.rejects(halfDone, isDatabaseUnavailable);
+  },
+);
+
+test(
   'a connection on which nothing can be written any more is unavailable, and given up',
   realServer('postgres'),
   async (t) => {
