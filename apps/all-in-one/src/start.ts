@@ -111,7 +111,7 @@ export async function startSystem(config: AllInOneConfig): Promise<RunningSystem
     issuer,
     urls: { gateway: gateway.listener.url, auth, users: usersUrl, items: itemsUrl, orders: ordersUrl },
     // What stands behind it drains when nothing comes from it any more.
-    drain: () => gateway.drain(),
+    drain: (hurry) => gateway.drain(hurry),
     close: () => running.disposeAsync(),
   };
 }

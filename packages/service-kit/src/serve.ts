@@ -17,7 +17,7 @@ export interface RunningService extends Closable {
    * Turns readiness off and goes on answering for DRAIN_DELAY_SECONDS, each time with `Connection: close`, so that
    * whoever keeps connections opens the next one elsewhere.
    */
-  drain(): Promise<void>;
+  drain(hurry: AbortSignal): Promise<void>;
 }
 
 /**
@@ -86,11 +86,11 @@ export async function serve(
   return {
     listener,
     health,
-    async drain() {
+    async drain(hurry) {
       health.drain();
       logger.info({ drainDelaySeconds }, 'draining');
       listener.server.prependListener('request', (_req, res) => res.setHeader('Connection', 'close'));
-      await delay(drainDelaySeconds * 1_000);
+      await delay(drainDelaySeconds * 1_000, undefined, { signal: hurry }).catch(() => {});
     },
     close: () => running.disposeAsync(),
   };

@@ -19,7 +19,7 @@ async function run(
   let stderr = '';
   child.stdout.on('data', (chunk) => {
     stdout += chunk;
-    if (/started|closing/.test(String(chunk))) onStartedAndClosing?.((signal) => child.kill(signal));
+    if (/started|draining|closing/.test(String(chunk))) onStartedAndClosing?.((signal) => child.kill(signal));
   });
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
@@ -51,6 +51,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     assert.match(stdout, /closed/);
   });
 }
+
+test('a SIGTERM that comes again hurries the drain', async () => {
+  const { exitCode, stdout } = await run({ MODE: 'drain', SIZE: '1' }, (kill) => kill('SIGTERM'));
+  assert.equal(exitCode, 0);
+  assert.equal(stdout, 'started\ndraining\nhurried\nclosing\nclosed\n');
+});
 
 test('R37 an unhandled rejection is printed, closes and exits 1', async () => {
   const { exitCode, stdout, stderr } = await run({ MODE: 'crash', SIZE: '1' });
