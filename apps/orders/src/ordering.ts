@@ -19,7 +19,10 @@ export function createOrdering(orders: OrderStore, items: ItemsClient) {
     await orders.released(id);
   }
 
-  async function tryToRelease(order: OpenOrder, reservations: Promise<Reservations>): Promise<void> {
+  async function tryToRelease(
+    order: OpenOrder,
+    reservations: Reservations | Promise<Reservations>,
+  ): Promise<void> {
     try {
       await release(order, await reservations);
     } catch {
@@ -41,16 +44,19 @@ export function createOrdering(orders: OrderStore, items: ItemsClient) {
         // What was answered at first, whatever has become of the order.
         return { ...order, status: 'confirmed' as const };
       }
-      const acting = items.onBehalfOf(req);
+      const reservations = await items.onBehalfOf(req).catch(async (error) => {
+        // Nothing is reserved, so there is nothing that could be given back.
+        if (await orders.abandon(id)) await orders.released(id);
+        throw error;
+      });
       try {
-        const reservations = await acting;
         const reserved = await reserve({ id, lines }, reservations);
         await Promise.all(reserved.map(({ itemId }) => reservations.confirm(id, itemId)));
         const order = await orders.confirm(id, reserved);
         if (order === undefined) throw upstreamFault(new Error('the order took too long'));
         return order;
       } catch (error) {
-        if (await orders.abandon(id)) await tryToRelease({ id, lines }, acting);
+        if (await orders.abandon(id)) await tryToRelease({ id, lines }, reservations);
         throw error;
       }
     },

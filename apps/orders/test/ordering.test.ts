@@ -404,6 +404,19 @@ test('orders are read and listed while items and the token endpoint are away, an
   assertProblem(await alone.call('GET', '/orders'), 401);
 });
 
+test('an order that got no token for items has nothing to give back, and is forgotten at once', async () => {
+  const [as, itemId] = [newCaller(), await add(5)];
+  const service = await bench.startOrdersWith({ token: (_req, res) => void res.status(503).end() });
+  assertProblem(await post(service, as, [{ itemId, quantity: 1 }]), 503);
+  assert.deepEqual(
+    await bench.db
+      .select()
+      .from(table)
+      .where(eq(table.ownerId, String(as.sub))),
+    [],
+  );
+});
+
 test(
   'Z10 Z11 two processes on a PostgreSQL server sell the last one once',
   realServer('postgres'),
