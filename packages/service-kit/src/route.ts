@@ -191,8 +191,10 @@ const parseJson = express.json({
   strict: false,
   // Whatever a route takes has been checked by then.
   type: () => true,
-  // JSON.parse would put replacement characters where the bytes are no UTF-8 (RFC 8259, 8.1).
+  // JSON.parse would put replacement characters where the bytes are no UTF-8 (RFC 8259, 8.1), and of nothing, body-parser
+  // makes an empty object.
   verify: (_req, _res, body) => {
+    if (body.length === 0) throw new Problem(400, 'The body is empty');
     if (!isUtf8(body)) throw new Problem(400, 'The body is not valid UTF-8');
   },
 });
