@@ -258,6 +258,19 @@ function testBody(name: string, schema: z.ZodType, call: Call, as: Claims): void
     }
   });
 
+  const texts = fields.filter(([, fieldSchema]) => fieldSchema.safeParse('text').success);
+  if (texts.length > 0) {
+    test(`H41 ${name} answers 422 to text that cannot be stored, or is endless`, async () => {
+      for (const [field] of texts) {
+        for (const text of ['\0', '\ud800', 'x'.repeat(60_000)]) {
+          const answer = await call({ as, json: { [field]: text } });
+          assertProblem(answer, 422);
+          assert.ok(pointersOf(answer).includes(`#/${field}`), field);
+        }
+      }
+    });
+  }
+
   test(`H29 ${name} answers 400 to what is not JSON`, async () => {
     const broken = ['', '{', '{"a":1,}', '{"a":NaN}', "{'a':1}", '{"a":1}}', '[1 2]', '\0', '{"a":01}'];
     for (const text of broken) assertProblem(await call({ as, text }), 400);
