@@ -16,8 +16,13 @@ export interface KeySetOptions {
   algorithm?: SigningAlgorithm;
   /** How often the keys are fetched anew, and so how long a withdrawn key may live. Default one minute. */
   refreshMs?: number;
-  /** Told why a fetch failed, and how many published keys are not used when that changes; for logs and alerts. */
+  /**
+   * Told once per outage why the keys cannot be fetched, and how many published keys are not used when that changes; for
+   * logs and alerts.
+   */
   onFault?: (error: unknown) => void;
+  /** Told when they are fetched again after that. */
+  onRecovery?: () => void;
 }
 
 /** The issuer's public keys, kept fresh in the background and served from memory while the issuer is away. */
@@ -45,6 +50,7 @@ export function createKeySet({
   algorithm = 'ES256',
   refreshMs = 60_000,
   onFault = () => {},
+  onRecovery = () => {},
 }: KeySetOptions): KeySet {
   const closing = new AbortController();
   let keySet: { keys: PublicKey[] } | undefined;
@@ -91,12 +97,13 @@ export function createKeySet({
     inFlight ??= fetchKeys()
       .then(
         (keys) => {
+          if (lastFailure !== undefined) onRecovery();
           lastFailure = undefined;
           if (JSON.stringify(keys) !== JSON.stringify(keySet?.keys)) keySet = { keys };
         },
         (error) => {
+          if (lastFailure === undefined && !closing.signal.aborted) onFault(error);
           lastFailure = error;
-          if (!closing.signal.aborted) onFault(error);
           throw error;
         },
       )

@@ -38,6 +38,24 @@ test('R11 without any keys a token is 503 with Retry-After, never 401, and good 
   assert.equal((await app.get(token)).status, 200);
 });
 
+test('R11 an outage is told once however long it lasts, and so is its end', async (t) => {
+  const issuer = await createTestIssuer();
+  const { jwks } = issuer;
+  jwks.answer = (res) => res.writeHead(500).end();
+  let recoveries = 0;
+  const onRecovery = () => {
+    recoveries += 1;
+  };
+  const app = await openApp(t, { keys: { ...soon, onRecovery } }, issuer);
+  await until(() => jwks.fetches > 2);
+  assert.equal(app.faults.length, 1);
+  jwks.answer = undefined;
+  await until(() => recoveries > 0);
+  const fetches = jwks.fetches;
+  await until(() => jwks.fetches > fetches + 2);
+  assert.equal(recoveries, 1);
+});
+
 const badAnswers: Record<string, (res: ServerResponse, keys: string) => void> = {
   'an error': (res, keys) => res.writeHead(500).end(keys),
   'not found': (res, keys) => res.writeHead(404).end(keys),

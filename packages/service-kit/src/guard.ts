@@ -55,6 +55,7 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
     jwksUri: config.JWKS_URI,
     ...(config.TOKEN_SIGNING_ALG && { algorithm: config.TOKEN_SIGNING_ALG }),
     onFault: (err) => logger.warn({ err }, 'trouble with the keys of the issuer'),
+    onRecovery: () => logger.info('the keys of the issuer are refreshed again'),
   });
   opened.defer(() => keySet.close());
   const denylist =
