@@ -81,13 +81,10 @@ export function createOrderStore(db: Db) {
       });
     },
 
-    /** Whether the order will never be confirmed. */
+    /** Whether the order will never be confirmed: it is given up now, or was before. */
     async abandon(id: string) {
-      const abandoned = await change(db, id, isPending, {
-        status: 'abandoned',
-        releaseAt: secondsFromNow(0),
-      });
-      return abandoned !== undefined;
+      await change(db, id, isPending, { status: 'abandoned', releaseAt: secondsFromNow(0) });
+      return (await findOne(isVisible, eq(orders.id, id))) === undefined;
     },
 
     /** Whether this has cancelled the order. */

@@ -367,6 +367,25 @@ test('an order that was given up while it was being placed is 503, and takes no 
   assert.deepEqual(await listOf(as), []);
 });
 
+test('an order that was given up and forgotten before anything was reserved is 503, and takes no stock', async () => {
+  const [as, itemId] = [newCaller(), await add(5)];
+  const store = createOrderStore(bench.db);
+  const service = await bench.startOrdersWith({
+    items: before(async ({ path }) => {
+      if (!isHold(path)) return undefined;
+      const ofCaller = eq(table.ownerId, String(as.sub));
+      const [{ id } = { id: '' }] = await bench.db.select().from(table).where(ofCaller);
+      // As another process does that has waited for too long.
+      assert.ok(await store.abandon(id));
+      await store.released(id);
+      return undefined;
+    }),
+  });
+  assertProblem(await post(service, as, [{ itemId, quantity: 2 }]), 503);
+  await stockComesTo(itemId, 5);
+  assert.deepEqual(await listOf(as), []);
+});
+
 test('an order whose items are gone by now is cancelled all the same', async () => {
   const [as, itemId] = [newCaller(), await add(5)];
   const { id } = await order(as, { itemId, quantity: 3 });
