@@ -24,7 +24,7 @@ const keys: Record<string, Awaited<ReturnType<typeof newKey>>> = Object.fromEntr
   await Promise.all(algorithms.map(async (alg) => [alg, await newKey(alg)])),
 );
 const posting = { id: 'posting', secret: 'a-secret-that-is-long-enough-for-it' };
-const odd = { id: 'odd:client%41+', secret: 'a secret: with 100% of +&=/?"\\ and %2B' };
+const odd = { id: 'odd:client+41&=', secret: 'a secret: with 100% of +&=/?"\\ and %2B' };
 const ownToken = { grant_types: ['client_credentials'], allowed_scopes: 'items:read' };
 const CLIENTS = JSON.stringify([
   ...algorithms.map((alg) => ({

@@ -227,7 +227,10 @@ suite('clients of the configuration', () => {
       assert.equal(faults([{ ...shop, allowed_scopes }]).length, 1, allowed_scopes);
     }
     assert.equal(faults([{ ...shop, client_name: 'a\nb' }]).length, 1);
-    assert.equal(faults([{ ...shop, client_id: 'a b' }]).length, 1);
+    for (const client_id of ['a b', 'a/b', 'a?b', 'a%2Fb', 'a;b', '..', '']) {
+      assert.equal(faults([{ ...shop, client_id }]).length, 1, client_id);
+    }
+    assert.deepEqual(faults([{ ...shop, client_id: 'shop.example:web@1' }]), []);
   });
 
   test('R40 a process that is told of a bad client says so and exits 78', async (t) => {

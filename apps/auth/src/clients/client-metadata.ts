@@ -61,10 +61,13 @@ function isStrongKey(key: object): boolean {
 }
 
 const MetadataSchema = z.strictObject({
-  // RFC 6749, appendix A.1, but for the space.
+  // What a path takes as it is: administrators withdraw consent at one that ends with it.
   client_id: z
     .string('is required')
-    .regex(/^[\x21-\x7e]{1,100}$/, 'must be 1 to 100 visible characters of ASCII'),
+    .regex(
+      /^(?!\.{1,2}$)[\w.~!$&'()*+,=:@-]{1,100}$/,
+      "must be 1 to 100 letters, digits and any of -._~!$&'()*+,=:@",
+    ),
   client_name: z.string('is required').regex(/^[^\p{Cc}]{1,100}$/u, 'must be 1 to 100 characters'),
   application_type: z.enum(['web', 'native']).default('web'),
   token_endpoint_auth_method: z
