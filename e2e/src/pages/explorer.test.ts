@@ -412,6 +412,7 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
         async (page) => {
           await openExplorer(page, gateway);
           await signInAs(page, alice);
+          const titles = new Set<string>();
           for (const view of views) {
             await page.goto(`${gateway}/explorer/#${view}`);
             await page.locator(`nav a[aria-current][href="#${view}"]`).waitFor();
@@ -420,10 +421,12 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
               await page.getByRole('heading', { name: /^200 after/ }).waitFor();
             }
             assert.deepEqual(await violations(page), [], view);
+            titles.add(await page.title());
             const width = await page.evaluate<number>('document.documentElement.scrollWidth');
             assert.ok(width <= 360, `${view} is ${width} px wide`);
             assert.deepEqual(await page.evaluate(brokenWords), [], view);
           }
+          assert.equal(titles.size, views.length, [...titles].join());
         },
         { width: 360, colorScheme },
       );

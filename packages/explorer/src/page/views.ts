@@ -21,7 +21,19 @@ export function currentView(): string {
   return Object.hasOwn(views, name) ? name : 'start';
 }
 
-/** Follows the address from view to view; a new one gets the focus, for it is what whoever went there wants to read. */
+/**
+ * Follows the address from view to view; a new one gets the focus, for it is what whoever went there wants to read, and its
+ * name stands in the tab and in the history.
+ */
 export function watchAddress(): void {
-  window.addEventListener('hashchange', () => focusOn('#view'));
+  nameTab();
+  window.addEventListener('hashchange', () => {
+    nameTab();
+    focusOn('#view');
+  });
+}
+
+function nameTab(): void {
+  const name = currentView();
+  document.title = `${name === 'start' ? '' : `${views[name]?.title} · `}Explorer · Gatehouse`;
 }
