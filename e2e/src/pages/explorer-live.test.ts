@@ -65,4 +65,29 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     await context.close();
     assert.deepEqual(faults, []);
   });
+
+  test('what cannot be had is said to be old, comes by itself once there are answers again, and is over with the sign-in', async () => {
+    const page = await (await browser.newContext()).newPage();
+    await openExplorer(page, gateway);
+    await signInAs(page, { username: 'admin', password: passwords.admin }, ['users:admin']);
+    const fault = page.getByText('There is no answer right now.');
+    const entry = page.locator('.audit tbody tr').first();
+    for (const answer of [{ status: 503 }, undefined]) {
+      await page.route('**/admin/**', (route) => (answer ? route.fulfill(answer) : route.abort()));
+      await page.goto(`${gateway}/explorer/#live`);
+      await fault.waitFor();
+      await page.getByText('… entries').waitFor();
+      await page.unroute('**/admin/**');
+      await entry.waitFor();
+      assert.equal(await fault.count(), 0);
+      await page.goto(`${gateway}/explorer/#start`);
+    }
+    await page.goto(`${gateway}/explorer/#live`);
+    await entry.waitFor();
+    await page.getByLabel('Account').selectOption({ label: 'admin' });
+    await page.getByRole('button', { name: 'Revoke explorer' }).click();
+    await page.getByRole('button', { name: 'admin (ended)', exact: true }).waitFor();
+    await page.getByText('are for an admin').waitFor();
+    await page.context().close();
+  });
 });

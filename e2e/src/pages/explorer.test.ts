@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import { decidingFiles } from '@gatehouse/explorer';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { administer, register } from '../accounts.ts';
 import { documentsByOrigin } from '../documented.ts';
 import { passwords } from '../sign-in.ts';
 import { gateway } from '../target.ts';
@@ -162,6 +163,75 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       const statusOf = async (token: string) =>
         (await fetch(`${gateway}/users/me`, { headers: { authorization: `Bearer ${token}` } })).status;
       assert.deepEqual([await statusOf(ofAlice), await statusOf(ofBob)], [401, 200]);
+    });
+  });
+
+  test('a sign-in whose window was closed can be given up, and begun anew', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway);
+      await page.getByRole('button', { name: '+ Sign in' }).click();
+      const form = page.locator('#sign-in-form');
+      const [tab] = await Promise.all([
+        page.waitForEvent('popup'),
+        form.getByRole('button', { name: 'Sign in', exact: true }).click(),
+      ]);
+      await tab.getByLabel('Username').waitFor();
+      await tab.close();
+      await form.getByText('Waiting for the window…').waitFor();
+      await form.getByRole('button', { name: 'Cancel' }).click();
+      await page.getByText('The sign-in was cancelled.').waitFor();
+      await signInAs(page, alice);
+      assert.equal(await page.getByText('The sign-in was cancelled.').count(), 0);
+    });
+  });
+
+  test('what has ended is marked: whoever is signed in by the same grant, and whose token is refused and not renewed', async () => {
+    await withPage(async (page) => {
+      const { username, password, user } = await register();
+      await openExplorer(page, gateway, 'call');
+      await signInAs(page, { username, password });
+      await signInAs(page, { username, password });
+      const signOut = page.getByRole('button', { name: `Sign out ${username}` });
+      await signOut.nth(1).waitFor();
+      await signOut.first().click();
+      const ended = page.getByRole('button', { name: `${username} (ended)`, exact: true });
+      await ended.waitFor();
+      await page.getByText('Signed out. Sign in again to go on.').waitFor();
+      await signOut.click();
+      await ended.waitFor({ state: 'detached' });
+
+      await signInAs(page, { username, password });
+      await page.getByLabel('Path').fill('/users/me');
+      await page.getByRole('button', { name: `Send as ${username}` }).click();
+      await page.getByRole('heading', { name: /^200 after/ }).waitFor();
+      assert.equal((await administer('POST', `/users/${user.id}/logout`)).status, 204);
+      await page.getByRole('button', { name: `Send as ${username}` }).click();
+      await page.getByRole('heading', { name: /^401 after/ }).waitFor();
+      await ended.waitFor();
+    });
+  });
+
+  test('running all experiments opens their window on the click, and says whose sign-in that ends', async () => {
+    await withPage(async (page) => {
+      await page.addInitScript(`{
+        const { open } = window;
+        let clickedAt = 0;
+        addEventListener('click', ({ timeStamp }) => (clickedAt = timeStamp), true);
+        window.open = (...how) => {
+          window.openedAfterMs = performance.now() - clickedAt;
+          return open(...how);
+        };
+      }`);
+      await openExplorer(page, gateway, 'lab');
+      await signInAs(page, alice);
+      const runAll = page.getByRole('button', { name: 'Run all of them' });
+      await runAll.click();
+      await page.locator('#experiment-code-twice .held').waitFor();
+      await page.getByRole('button', { name: 'alice (ended)', exact: true }).waitFor();
+      await page.locator('#experiment-rate-limit .held').waitFor({ timeout: 60_000 });
+      await runAll.and(page.locator(':enabled')).waitFor();
+      const afterMs = await page.evaluate<number>('window.openedAfterMs');
+      assert.ok(afterMs < 1000, `opened ${afterMs} ms after the click`);
     });
   });
 

@@ -26,7 +26,7 @@ export async function signInAs(
     form.getByRole('button', { name: 'Sign in', exact: true }).click(),
   ]);
   await answerSignIn(tab, { username, password });
-  await page.getByRole('button', { name: username, exact: true }).waitFor();
+  await page.getByRole('button', { name: username, exact: true, pressed: true }).waitFor();
 }
 
 /** Signs in and allows, in the window of the authorization server. */

@@ -1,5 +1,5 @@
 import { changed } from './changes.ts';
-import type { Identity } from './identities.ts';
+import { type Identity, renewNow } from './identities.ts';
 import { type Check, parseServerTiming } from './server-timing.ts';
 
 /** What is sent. */
@@ -26,12 +26,13 @@ let newest: Exchange | undefined;
 export const newestExchange = (): Exchange | undefined => newest;
 
 /**
- * Sends a request and remembers it for the map.
+ * Sends a request and remembers it for the map. When the token is refused, the next call has a new one, or its sign-in is over.
  * @param as whose access token goes along; undefined is nobody's
  * @throws Error when there is no answer within ten seconds
  */
 export async function send(call: Call, as?: Identity): Promise<Exchange> {
-  const headers = { ...(as && { Authorization: `Bearer ${as.tokens.accessToken}` }), ...call.headers };
+  const token = as?.tokens.accessToken;
+  const headers = { ...(token !== undefined && { Authorization: `Bearer ${token}` }), ...call.headers };
   const startedAt = performance.now();
   const response = await fetch(call.path, {
     method: call.method,
@@ -51,6 +52,7 @@ export async function send(call: Call, as?: Identity): Promise<Exchange> {
     checks: parseServerTiming(response.headers.get('server-timing') ?? ''),
     tookMs: performance.now() - startedAt,
   };
+  if (as && response.status === 401 && as.tokens.accessToken === token) void renewNow(as);
   changed();
   return newest;
 }

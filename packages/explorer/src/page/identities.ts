@@ -6,7 +6,7 @@ import { isRefusal, renew, revoke, signIn, type Tokens } from './sign-in.ts';
 export interface Identity {
   readonly name: string;
   tokens: Tokens;
-  /** Why there is nothing left to renew, once there is not. */
+  /** Why nothing is taken of it any more, and nothing left to renew, once there is not. */
   ended?: string;
 }
 
@@ -28,8 +28,8 @@ export function choose(identity: Identity | undefined): void {
 }
 
 /** Signs somebody in beside those who are. */
-export async function add(asked: readonly string[]): Promise<Identity> {
-  const tokens = await signIn(asked);
+export async function add(asked: readonly string[], leaving: AbortSignal): Promise<Identity> {
+  const tokens = await signIn(asked, leaving);
   const { sub, preferred_username: name = sub } = decodeClaims(tokens.idToken);
   const identity: Identity = { name: String(name), tokens };
   identities = [...identities, identity];
@@ -42,14 +42,23 @@ export async function add(asked: readonly string[]): Promise<Identity> {
 export async function remove(identity: Identity): Promise<void> {
   const { refreshToken, accessToken } = identity.tokens;
   if (identity.ended === undefined) await revoke(refreshToken ?? accessToken);
-  identity.ended = 'Signed out.';
+  endGrantOf(accessToken, 'Signed out.');
   identities = identities.filter((other) => other !== identity);
   if (chosen === identity) choose(identities[0]);
   changed();
 }
 
-/** Renews the tokens of somebody now, as is done before they expire. */
+/** Marks whoever has tokens of the same grant: one that has ended takes all of them along. */
+export function endGrantOf(accessToken: string, why: string): void {
+  const { gid } = decodeClaims(accessToken);
+  for (const identity of identities)
+    if (decodeClaims(identity.tokens.accessToken).gid === gid) identity.ended ??= why;
+  changed();
+}
+
+/** Renews the tokens of somebody now: before they expire, and when they are refused. */
 export async function renewNow(identity: Identity): Promise<void> {
+  if (identity.ended !== undefined) return;
   try {
     identity.tokens = await renew(identity.tokens);
   } catch (error) {

@@ -4,7 +4,7 @@ import { add, choose, current, everybody, type Identity, remove } from './identi
 import { type Api, api } from './openapi.ts';
 
 let isOpen = false;
-let isBusy = false;
+let waiting: AbortController | undefined;
 let fault = '';
 
 /** Opens the form of the sign-in, for whoever comes from elsewhere on the page. */
@@ -31,6 +31,7 @@ export function identityBar(): TemplateResult {
           </button>
         </li>
       </ul>
+      ${current()?.ended === undefined ? nothing : html`<p class="note">${current()?.ended} Sign in again to go on.</p>`}
       ${isOpen ? signInForm(known) : nothing}
       <p class="fault" role="alert">${fault}</p>
     </section>
@@ -41,7 +42,7 @@ function identityItem(identity: Identity): TemplateResult {
   const { name, ended } = identity;
   const signOut = () => attempt(() => remove(identity));
   return html`<li class="identity">
-    <button type="button" aria-pressed=${current() === identity} title=${ended ?? nothing} @click=${() => choose(identity)}>
+    <button type="button" aria-pressed=${current() === identity} @click=${() => choose(identity)}>
       ${name}${ended === undefined ? nothing : ' (ended)'}
     </button>
     <button type="button" class="quiet" aria-label="Sign out ${name}" @click=${signOut}>Sign out</button>
@@ -61,11 +62,11 @@ function signInForm({ scopes, fault }: Api): TemplateResult {
         ${choices} ${fault}
       </fieldset>
       <p>
-        A window of the authorization server opens: sign in as
+        A window of the authorization server opens. In the demo sign in as
         <code>alice</code>, <code>bob</code> or <code>johndoe</code>, or as <code>admin</code> with
         <code>users:admin</code>. The passwords are <code>alice-demo-pass</code> and so on; that of johndoe is <code>secret</code>.
       </p>
-      <button class="primary" ?disabled=${isBusy || isLoading}>${isBusy ? 'Waiting for the window…' : 'Sign in'}</button>
+      <button class="primary" ?disabled=${waiting !== undefined || isLoading}>${waiting ? 'Waiting for the window…' : 'Sign in'}</button>
       <button type="button" class="quiet" @click=${cancel}>Cancel</button>
     </form>
   `;
@@ -81,6 +82,7 @@ function toggle(): void {
 }
 
 function cancel(): void {
+  waiting?.abort();
   toggle();
   focusOn('#sign-in');
 }
@@ -88,12 +90,14 @@ function cancel(): void {
 async function submit(event: SubmitEvent): Promise<void> {
   event.preventDefault();
   const asked = new FormData(event.currentTarget as HTMLFormElement).getAll('scope').map(String);
-  isBusy = true;
+  const leaving = new AbortController();
+  waiting = leaving;
   await attempt(async () => {
-    await add(asked);
+    await add(asked, leaving.signal);
     isOpen = false;
   });
-  isBusy = false;
+  // Who has cancelled may have begun anew meanwhile.
+  if (waiting === leaving) waiting = undefined;
   changed();
   // What had it is gone; unless whoever waited has gone elsewhere meanwhile.
   if (document.activeElement === document.body)

@@ -45,10 +45,14 @@ interface AskedCode {
 }
 
 /**
- * Asks for an authorization code with PKCE (RFC 7636), in a window of its own.
+ * Asks for an authorization code with PKCE (RFC 7636), in a window of its own. Who closes it says so by `leaving`: a window
+ * at another provider cannot be told from a closed one.
  * @throws Error in words for whoever signs in
  */
-export async function askForCode(parameters: Record<string, string>): Promise<AskedCode> {
+export async function askForCode(
+  parameters: Record<string, string>,
+  leaving?: AbortSignal,
+): Promise<AskedCode> {
   // Browsers open windows on a click, not some time after it.
   const popup = window.open('about:blank', '_blank', 'popup,width=520,height=720');
   if (!popup) throw new Error('The browser did not allow the window of the sign-in.');
@@ -67,7 +71,8 @@ export async function askForCode(parameters: Record<string, string>): Promise<As
       code_challenge_method: 'S256',
       ...parameters,
     }).toString();
-    const answered = answerOf(state);
+    if (leaving?.aborted) throw new Error(cancelled);
+    const answered = answerOf(state, leaving);
     popup.location = url.href;
     const answer = oauth.validateAuthResponse(server, client, await answered, state);
     return { answer, code: answer.get('code') ?? '', verifier, nonce };
@@ -82,12 +87,13 @@ export async function askForCode(parameters: Record<string, string>): Promise<As
  * @param scopes those of the API; a name and a refresh token are asked for besides
  * @throws Error in words for whoever signs in
  */
-export async function signIn(scopes: readonly string[]): Promise<Tokens> {
-  const { answer, verifier, nonce } = await askForCode({
+export async function signIn(scopes: readonly string[], leaving: AbortSignal): Promise<Tokens> {
+  const parameters = {
     scope: ['openid', 'profile', 'offline_access', ...scopes].join(' '),
     // Whoever is signed in already stays so; and a refresh token is given with consent alone.
     prompt: 'select_account consent',
-  });
+  };
+  const { answer, verifier, nonce } = await askForCode(parameters, leaving);
   const server = await authorizationServer();
   try {
     const response = await oauth.authorizationCodeGrantRequest(
@@ -132,13 +138,15 @@ export async function revoke(token: string): Promise<void> {
   await oauth.processRevocationResponse(response);
 }
 
+const cancelled = 'The sign-in was cancelled.';
 const deadline = () => AbortSignal.timeout(10_000);
 
 /** The answer with this state: other windows of the explorer have answers of their own. */
-function answerOf(state: string): Promise<URLSearchParams> {
+function answerOf(state: string, leaving?: AbortSignal): Promise<URLSearchParams> {
   const channel = answers();
   return new Promise((resolve, reject) => {
     const tooLate = setTimeout(() => finish(() => reject(new Error('Nobody has signed in.'))), 10 * 60_000);
+    leaving?.addEventListener('abort', () => finish(() => reject(new Error(cancelled))));
     channel.addEventListener('message', ({ data }) => {
       const answer = new URLSearchParams(String(data));
       if (answer.get('state') !== state) return;
@@ -168,9 +176,7 @@ function toTokens(
 
 function wordsFor(error: unknown): string {
   if (error instanceof oauth.AuthorizationResponseError)
-    return error.error === 'access_denied'
-      ? 'The sign-in was cancelled.'
-      : `The authorization server answered ${error.error}.`;
+    return error.error === 'access_denied' ? cancelled : `The authorization server answered ${error.error}.`;
   if (error instanceof oauth.ResponseBodyError) return `The token endpoint answered ${error.error}.`;
   if (error instanceof Error && error.name === 'TimeoutError')
     return 'The authorization server does not answer.';

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { changed, focusOn } from './changes.ts';
 import { newestExchange } from './exchange.ts';
-import { current, everybody, type Identity } from './identities.ts';
+import { current, endGrantOf, everybody, type Identity } from './identities.ts';
 import { openSignIn } from './identity-bar.ts';
 import { revoke } from './sign-in.ts';
 import { callNow } from './views/call.ts';
@@ -59,9 +59,8 @@ const steps: Step[] = [
       const identity = current();
       if (!identity) return;
       await revoke(identity.tokens.refreshToken ?? identity.tokens.accessToken);
-      identity.ended = 'Revoked in the tour.';
+      endGrantOf(identity.tokens.accessToken, 'Revoked in the tour.');
       revoked = identity;
-      changed();
     },
     isDone: () => revoked !== undefined,
   },

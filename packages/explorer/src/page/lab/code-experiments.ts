@@ -1,4 +1,4 @@
-import { current } from '../identities.ts';
+import { current, endGrantOf } from '../identities.ts';
 import { askForCode, clientId, redirectUri } from '../sign-in.ts';
 import { type Experiment, mustBe, wordsOf } from './experiment.ts';
 import { call, post, tokensIn } from './lab-client.ts';
@@ -12,7 +12,8 @@ export const codeExperiments: readonly Experiment[] = [
     id: 'code-twice',
     title: 'A code redeemed twice',
     sends: 'A code from /authorize, sent to /token, and then once more. Somebody must be signed in here.',
-    expects: '200, then invalid_grant; and what the first one gave is dead.',
+    expects: '200, then invalid_grant; and whatever came of the same grant is dead, the sign-in here too.',
+    opensWindow: true,
     decidedBy: 'apps/auth/src/protocol/adapter.ts',
     run: async () => {
       if (!current()) throw new Error('Sign in first: then there is a code to be had without a question.');
@@ -27,6 +28,7 @@ export const codeExperiments: readonly Experiment[] = [
       const { accessToken } = tokensIn(await post('/token', form));
       const again = await post('/token', form);
       const after = await call('/users/me', accessToken);
+      if (after.status === 401) endGrantOf(accessToken, 'A code of this sign-in was redeemed twice.');
       return {
         held: again.status === 400 && after.status === 401,
         seen: `The second time: ${wordsOf(again)}; the first token then: ${after.status}.`,

@@ -15,6 +15,8 @@ export interface Experiment {
   sends: string;
   expects: string;
   decidedBy: DecidingFile;
+  /** Browsers open windows on a click alone, and so it is run first. */
+  opensWindow?: boolean;
   run(): Promise<Outcome>;
 }
 

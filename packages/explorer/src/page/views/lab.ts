@@ -6,6 +6,7 @@ import { experiments } from '../lab/experiments.ts';
 type State = 'running' | Outcome | { fault: string };
 
 const states = new Map<string, State>();
+let areAllRunning = false;
 
 /** Ways to break a rule, each with a button, and what became of it. */
 export function labView(): TemplateResult {
@@ -14,11 +15,11 @@ export function labView(): TemplateResult {
   return html`
     <h1>The lab</h1>
     <p class="lead">
-      Each experiment breaks one rule, with accounts and tokens of its own. It says what it sends, what must happen, what did
-      happen, and which file decides it.
+      Each experiment breaks one rule, with tokens of its own; a code redeemed twice also ends the sign-in here. It says what
+      it sends, what must happen, what did happen, and which file decides it.
     </p>
     <p>
-      <button type="button" class="primary" @click=${runAll}>Run all of them</button>
+      <button type="button" class="primary" ?disabled=${areAllRunning} @click=${runAll}>Run all of them</button>
       <span role="status">${outcomes.length > 0 ? `${held} of ${outcomes.length} held.` : nothing}</span>
     </p>
     <ul class="experiments">${experiments.map(card)}</ul>
@@ -68,5 +69,9 @@ async function run(experiment: Experiment): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
-  for (const experiment of experiments) await run(experiment);
+  areAllRunning = true;
+  const inOrder = experiments.toSorted((one, other) => Number(!one.opensWindow) - Number(!other.opensWindow));
+  for (const experiment of inOrder) await run(experiment);
+  areAllRunning = false;
+  changed();
 }

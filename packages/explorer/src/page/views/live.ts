@@ -3,7 +3,7 @@ import { changed } from '../changes.ts';
 import { decodeClaims } from '../claims.ts';
 import { followEvents, type StreamedEvent } from '../event-stream.ts';
 import { bodyOf, send } from '../exchange.ts';
-import { current, type Identity } from '../identities.ts';
+import { current, type Identity, renewNow } from '../identities.ts';
 import { openSignIn } from '../identity-bar.ts';
 
 interface Key {
@@ -40,6 +40,7 @@ let followed: { identity: Identity; leaving: AbortController } | undefined;
 let users: { id: string; username: string }[] = [];
 let grants: { of: string; items: Grant[] } | undefined;
 let said = '';
+let isBroken = false;
 
 // Nobody is streamed to who looks at something else.
 window.addEventListener('hashchange', () => {
@@ -49,7 +50,7 @@ window.addEventListener('hashchange', () => {
 /** What moves in the system, for an admin, as it moves. */
 export function liveView(): TemplateResult {
   const identity = current();
-  const isAdmin = identity !== undefined && mayAdminister(identity);
+  const isAdmin = identity !== undefined && identity.ended === undefined && mayAdminister(identity);
   if (followed !== undefined && followed.identity !== identity) unfollow();
   if (!isAdmin)
     return html`<h1>Live</h1>
@@ -62,6 +63,7 @@ export function liveView(): TemplateResult {
   return html`
     <h1>Live</h1>
     <p class="lead">As it is now, and each change as it comes.</p>
+    <p class="fault" role="alert">${isBroken ? 'There is no answer right now. What stands here may be old; it is asked for again.' : ''}</p>
     <p role="status">${said}</p>
     ${keysSection(identity)} ${denylistSection()} ${grantsSection(identity)} ${auditSection()}
   `;
@@ -94,7 +96,7 @@ function keysSection(identity: Identity): TemplateResult {
 }
 
 function denylistSection(): TemplateResult {
-  const { size = 0, items = [] } = live.denylist ?? {};
+  const { size = '…', items = [] } = live.denylist ?? {};
   return html`
     <section aria-labelledby="denylist-title">
       <h2 id="denylist-title">Denylist</h2>
@@ -195,24 +197,41 @@ function unfollow(): void {
   followed = undefined;
   grants = undefined;
   said = '';
+  isBroken = false;
 }
 
 async function follow(identity: Identity): Promise<void> {
   const leaving = new AbortController();
   followed = { identity, leaving };
   live = { ...noLive };
+  const tell = (broken: boolean) => {
+    if (followed?.leaving === leaving) isBroken = broken;
+    changed();
+  };
+  const follower = {
+    token: () => (identity.ended === undefined ? identity.tokens.accessToken : undefined),
+    refused: () => renewNow(identity),
+    opened: async () => {
+      await readBegun(identity);
+      tell(false);
+    },
+    event: take,
+    broken: () => tell(true),
+  };
+  const end = await followEvents('/admin/events', follower, leaving.signal);
+  if (end !== '') said = end;
+  changed();
+}
+
+/** What the stream does not tell: what was before it, and who has which id. */
+async function readBegun(identity: Identity): Promise<void> {
   const read = async (path: string) => bodyOf(await send({ method: 'GET', path, headers: {} }, identity));
   const [tail, accounts] = (await Promise.all([read('/admin/audit'), read('/users?limit=100')])) as [
     { items?: AuditEntry[] } | undefined,
     { items?: typeof users } | undefined,
   ];
-  users = accounts?.items ?? [];
-  live.audit = (tail?.items ?? []).slice(0, mostShown);
-  changed();
-  const tokenOf = () => (identity.ended === undefined ? identity.tokens.accessToken : undefined);
-  const end = await followEvents('/admin/events', tokenOf, take, leaving.signal);
-  if (end !== '') said = end;
-  changed();
+  users = accounts?.items ?? users;
+  live.audit = (tail?.items ?? live.audit).slice(0, mostShown);
 }
 
 function take({ event, data }: StreamedEvent): void {

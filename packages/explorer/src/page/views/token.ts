@@ -33,11 +33,11 @@ export function tokenView(): TemplateResult {
       <h2 id="access-title">Access token</h2>
       <p>
         <strong class="left" aria-label="${leftSeconds} seconds left">${Math.floor(leftSeconds / 60)}:${String(leftSeconds % 60).padStart(2, '0')}</strong>
-        left; it is renewed a minute before its end, by a refresh token that is good once.
-        ${
-          refreshToken === undefined
-            ? nothing
-            : html`<button type="button" class="quiet" @click=${() => renewNow(identity)}>Renew now</button>`
+        left${
+          refreshToken === undefined || identity.ended !== undefined
+            ? '.'
+            : html`; it is renewed a minute before its end, by a refresh token that is good once.
+              <button type="button" class="quiet" @click=${() => renewNow(identity)}>Renew now</button>`
         }
       </p>
       <p class="fault" role="alert">${identity.ended}</p>
