@@ -30,6 +30,7 @@ const rules: Record<string, Rule[]> = {
     { words: 'npm ci && npm start', notRunHere: '.ci/run begins with the one, system.ts starts the other' },
     { words: 'docker compose up --build --wait\n', notRunHere: 'run-compose.ts does it' },
     { words: 'make-certificates.sh', notRunHere: 'run-tls.ts makes them, run-compose.ts checks the file' },
+    { words: 'TLS_CERT_FILE=', notRunHere: 'run-tls.ts starts it so' },
     {
       words: 'username=johndoe',
       shows: [
