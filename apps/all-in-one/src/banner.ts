@@ -5,6 +5,7 @@ import type { RunningSystem } from './start.ts';
 export function banner({ issuer, urls }: RunningSystem, show: { demo: boolean; password: boolean }): string {
   const addresses = [
     ['gateway', issuer],
+    ['explorer', `${issuer}/explorer/`],
     ['API', `${issuer}/docs`],
     ['discovery', `${issuer}/.well-known/openid-configuration`],
     ...Object.entries(urls).filter(([name]) => name !== 'gateway'),

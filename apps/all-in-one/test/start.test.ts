@@ -91,7 +91,8 @@ test('the banner has every address and account, and no password grant where ther
   const system = await start({ DATA_DIR: dataDirectory(t) });
   t.after(() => system.close());
   const text = banner(system, { demo: true, password: true });
-  for (const shown of [...Object.values(system.urls).slice(1), 'carol-demo-pass', 'disabled', 'curl -s']) {
+  const addresses = [...Object.values(system.urls).slice(1), `${system.issuer}/explorer/`];
+  for (const shown of [...addresses, 'carol-demo-pass', 'disabled', 'curl -s']) {
     assert.ok(text.includes(shown), shown);
   }
   assert.doesNotMatch(banner(system, { demo: false, password: false }), /demo-pass|curl/);
