@@ -77,6 +77,9 @@ const rules: Record<string, Rule[]> = {
     { words: 'npm run access', notRunHere: withNewService },
     { words: 'curl', notRunHere: 'new-service/tin-trinkets.test.ts runs it for a service of that name' },
   ],
+  'docs/your-own-identity-provider.md': [
+    { words: 'npm start -w', notRunHere: 'it needs such a provider; other-issuer.test.ts has a stand-in' },
+  ],
   'docs/observability.md': [
     {
       words: 'docker compose',
