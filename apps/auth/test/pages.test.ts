@@ -145,6 +145,30 @@ describe('pages', () => {
     assert.doesNotMatch(text, /value="wrong"/);
   });
 
+  test('who stays signed in is told so, whether an application has asked or nobody', async (t) => {
+    const app = await startInteractionApp(t, db);
+    const browser = app.browser();
+    await browser.submit(await app.signIn(browser), {}, { button: 'Allow' });
+    for (const [query, told] of [
+      ['', 'You are still signed in to Gatehouse.'],
+      [
+        '?client_id=demo-web',
+        'You are signed out of <strong><bdi>Demo web shop</bdi></strong>, and still signed in',
+      ],
+    ]) {
+      const logout = await browser.open(`${issuer}/logout${query}`);
+      const stayed = await browser.submit(logout, {}, { button: 'Stay signed in' });
+      assert.match(stayed.text, /<h1>Still signed in<\/h1>/);
+      assert.ok(stayed.text.includes(told ?? ''), stayed.text);
+    }
+    const signedOut = await browser.submit(
+      await browser.open(`${issuer}/logout`),
+      {},
+      { button: 'Sign out' },
+    );
+    assert.match(signedOut.text, /<h1>Signed out<\/h1>\s.*You are signed out\. You may close this page\./);
+  });
+
   test('A40 A42 logout asks first, and goes where the client registered and nowhere else', async (t) => {
     const app = await startInteractionApp(t, db);
     const browser = app.browser();

@@ -42,15 +42,26 @@ export function otherAccountPage({ action, secret }: { action: string; secret: s
   );
 }
 
-/** Tells that the session has ended: the `postLogoutSuccessSource` of oidc-provider. */
-export function postLogoutSuccessSource(ctx: KoaContextWithOIDC): void {
-  const { client } = ctx.oidc;
-  const left = client?.clientName ?? client?.clientId;
+/** Tells how it ended, whether anybody is signed in still: the `postLogoutSuccessSource` of oidc-provider. */
+export async function postLogoutSuccessSource(ctx: KoaContextWithOIDC): Promise<void> {
+  const { client, provider } = ctx.oidc;
+  const name = client?.clientName ?? client?.clientId;
+  const left = name !== undefined && html`<strong><bdi>${name}</bdi></strong>`;
+  const { accountId } = await provider.Session.get(ctx);
   ctx.set(pageHeaders());
   ctx.type = 'html';
-  ctx.body = layout(
-    'Signed out',
-    html`<h1>Signed out</h1>
-<p class="lead" role="status">You are signed out${left !== undefined && html` of <strong><bdi>${left}</bdi></strong>`}. You may close this page.</p>`,
+  ctx.body = (
+    accountId === undefined
+      ? layout(
+          'Signed out',
+          html`<h1>Signed out</h1>
+<p class="lead" role="status">You are signed out${left && html` of ${left}`}. You may close this page.</p>`,
+        )
+      : layout(
+          'Still signed in',
+          html`<h1>Still signed in</h1>
+<p class="lead" role="status">You are ${left && html`signed out of ${left}, and `}still signed in to Gatehouse.</p>
+<p class="note"><a href="/account">Your account</a></p>`,
+        )
   ).toString();
 }
