@@ -176,12 +176,21 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
         form.getByRole('button', { name: 'Sign in', exact: true }).click(),
       ]);
       await tab.getByLabel('Username').waitFor();
+      const { href } = new URL(tab.url());
       await tab.close();
       await form.getByText('Waiting for the window…').waitFor();
       await form.getByRole('button', { name: 'Cancel' }).click();
       await page.getByText('The sign-in was cancelled.').waitFor();
       await signInAs(page, alice);
       assert.equal(await page.getByText('The sign-in was cancelled.').count(), 0);
+
+      const late = await page.context().newPage();
+      await late.goto(href);
+      await late.getByLabel('Username').fill(alice.username);
+      await late.getByLabel('Password').fill(alice.password);
+      await late.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await late.getByRole('button', { name: 'Allow', exact: true }).click();
+      await late.getByRole('heading', { name: 'Nobody waits for this answer' }).waitFor();
     });
   });
 
