@@ -403,6 +403,29 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('a path goes to this origin whatever it looks like, a redirect is called one, and what cannot be sent is said', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway, 'call');
+      const button = page.locator('.call .primary');
+      const send = async (path: string) => {
+        await page.getByLabel('Path').fill(path);
+        await button.click();
+      };
+      await send('//elsewhere.example/users/me');
+      await page.getByRole('heading', { name: /^400 after/ }).waitFor();
+      await send('/explorer');
+      await page.getByRole('heading', { name: /^A redirect after/ }).waitFor();
+      await page.getByText('A browser tells no more of a redirect').waitFor();
+      await page.getByLabel('Headers, one a line').fill('Not a name: x');
+      await send('/users/me');
+      await page.getByText('This cannot be sent: ').waitFor();
+      await page.getByLabel('Headers, one a line').fill('');
+      await page.route('**/users/me', () => {});
+      await send('/users/me');
+      await button.filter({ hasText: 'Sending…' }).waitFor();
+    });
+  });
+
   test('every experiment of the lab holds, and says what happened', async () => {
     await withPage(async (page) => {
       await openExplorer(page, gateway, 'lab');

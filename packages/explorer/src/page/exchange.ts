@@ -12,6 +12,7 @@ export interface Call {
 
 /** A call with its answer. */
 export interface Exchange extends Call {
+  /** 0 is a redirect, of which a browser tells no more. */
   status: number;
   answerHeaders: [string, string][];
   text: string;
@@ -28,20 +29,13 @@ export const newestExchange = (): Exchange | undefined => newest;
 /**
  * Sends a request and remembers it for the map. When the token is refused, the next call has a new one, or its sign-in is over.
  * @param as whose access token goes along; undefined is nobody's
- * @throws Error when there is no answer within ten seconds
+ * @throws Unsendable, or Error when there is no answer within ten seconds
  */
 export async function send(call: Call, as?: Identity): Promise<Exchange> {
   const token = as?.tokens.accessToken;
   const headers = { ...(token !== undefined && { Authorization: `Bearer ${token}` }), ...call.headers };
   const startedAt = performance.now();
-  const response = await fetch(call.path, {
-    method: call.method,
-    headers,
-    body: call.body ?? null,
-    credentials: 'omit',
-    redirect: 'manual',
-    signal: AbortSignal.timeout(10_000),
-  });
+  const response = await fetch(requestOf({ ...call, headers }));
   const text = await textOf(response);
   newest = {
     ...call,
@@ -56,6 +50,22 @@ export async function send(call: Call, as?: Identity): Promise<Exchange> {
   changed();
   return newest;
 }
+
+/** What the browser makes no request of: a header of such a name, or a body where the method has none. */
+export class Unsendable extends Error {}
+
+function requestOf({ method, path, headers, body }: Call): Request {
+  const limits = { credentials: 'omit', redirect: 'manual', signal: AbortSignal.timeout(10_000) } as const;
+  try {
+    // Not the path alone: one that begins with two slashes would lead to another origin, and the token with it.
+    return new Request(location.origin + path, { method, headers, body: body ?? null, ...limits });
+  } catch (error) {
+    throw new Unsendable(`This cannot be sent: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The status in words. */
+export const statusOf = ({ status }: Exchange): string => (status === 0 ? 'A redirect' : String(status));
 
 /** The body; of a stream of events, which does not end, what comes first. */
 async function textOf(response: Response): Promise<string> {

@@ -1,5 +1,5 @@
 import { html, nothing, svg, type TemplateResult } from 'lit-html';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, statusOf } from './exchange.ts';
 import { type Api, api } from './openapi.ts';
 import { type Check, refusalIn } from './server-timing.ts';
 
@@ -83,6 +83,8 @@ const fitting = (text: string, characters: number) => (text.length > characters 
 
 /** Each check of a request with its verdict and its time, hop by hop. */
 export function checksTable({ checks, status }: Exchange): TemplateResult {
+  if (status === 0)
+    return html`<p class="note">A browser tells no more of a redirect than that it is one.</p>`;
   if (checks.length === 0)
     return html`<p class="note">This answer tells of no check: with EXPLAIN=false none does.</p>`;
   const refusal = refusalIn(checks, status);
@@ -120,8 +122,9 @@ function servicesOn(walk: readonly string[]): Services {
   return behind === 'auth' || services.has(behind) ? services : new Map([...services, [behind, '']]);
 }
 
-function captionOf({ method, path, status, tookMs }: Exchange): string {
-  return `${method} ${path}: ${status} after ${tookMs.toFixed(0)} ms`;
+function captionOf(exchange: Exchange): string {
+  const { method, path, tookMs } = exchange;
+  return `${method} ${path}: ${statusOf(exchange)} after ${tookMs.toFixed(0)} ms`;
 }
 
 function descriptionOf(exchange: Exchange | undefined, walk: readonly string[], services: Services): string {

@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { changed } from '../changes.ts';
-import { type Call, newestExchange, send } from '../exchange.ts';
+import { type Call, newestExchange, send, statusOf, Unsendable } from '../exchange.ts';
 import { current } from '../identities.ts';
 import { checksTable, map } from '../map.ts';
 import { api } from '../openapi.ts';
@@ -8,6 +8,7 @@ import { api } from '../openapi.ts';
 /** What stands in the form. */
 let draft = { operationId: '', method: 'GET', path: '/users/me', headers: '', body: '' };
 let fault = '';
+let sending = 0;
 
 /** Sends a call as whoever is chosen, and shows it in this view. */
 export async function callNow(call: Call): Promise<void> {
@@ -18,11 +19,15 @@ export async function callNow(call: Call): Promise<void> {
 
 async function sendNow(call: Call): Promise<void> {
   fault = '';
+  sending += 1;
+  changed();
   try {
     await send(call, current());
   } catch (error) {
-    fault = `No answer: ${error instanceof Error ? error.message : error}`;
+    const words = error instanceof Error ? error.message : String(error);
+    fault = error instanceof Unsendable ? words : `No answer: ${words}`;
   }
+  sending -= 1;
   changed();
 }
 
@@ -39,7 +44,7 @@ export function callView(): TemplateResult {
       ${
         exchange
           ? html`${checksTable(exchange)}
-            <div role="status"><h3>${exchange.status} after ${exchange.tookMs.toFixed(0)} ms</h3></div>
+            <div role="status"><h3>${statusOf(exchange)} after ${exchange.tookMs.toFixed(0)} ms</h3></div>
             <details>
               <summary>Headers of the answer</summary>
               <pre tabindex="0">${exchange.answerHeaders.map(([name, value]) => `${name}: ${value}`).join('\n')}</pre>
@@ -69,13 +74,13 @@ function form(): TemplateResult {
           ${['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((method) => html`<option ?selected=${method === draft.method}>${method}</option>`)}
         </select>
         <label for="path">Path</label>
-        <input id="path" name="path" .value=${draft.path} required pattern="/.*" spellcheck="false" autocomplete="off" />
+        <input id="path" name="path" .value=${draft.path} required pattern="/.*" title="It begins with a slash." spellcheck="false" autocomplete="off" />
       </div>
       <label for="headers">Headers, one a line</label>
       <textarea id="headers" name="headers" rows="2" spellcheck="false" .value=${draft.headers}></textarea>
       <label for="body">Body</label>
       <textarea id="body" name="body" rows=${draft.body ? 8 : 2} spellcheck="false" .value=${draft.body}></textarea>
-      <button class="primary">Send as ${current()?.name ?? 'nobody'}</button>
+      <button class="primary">${sending > 0 ? 'Sending…' : `Send as ${current()?.name ?? 'nobody'}`}</button>
     </form>
   `;
 }
