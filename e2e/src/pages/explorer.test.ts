@@ -482,6 +482,27 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('the links to the views stay in sight when one is chosen, and so does its beginning', async () => {
+    await withPage(async (page) => {
+      await openExplorer(page, gateway);
+      const links = page.getByRole('navigation', { name: 'Views' });
+      const scrolled = () => page.evaluate<number>('scrollY');
+      for (const name of ['Call', 'Lab', 'Start']) {
+        await links.getByRole('link', { name }).click();
+        await links.locator('[aria-current]', { hasText: name }).waitFor();
+        assert.equal(await page.evaluate('document.activeElement.id'), 'view');
+        assert.equal(await scrolled(), 0, name);
+      }
+      await links.getByRole('link', { name: 'Lab' }).click();
+      await page.evaluate('scrollTo(0, 2000)');
+      await page.goBack();
+      await page.getByRole('heading', { name: 'See every decision' }).waitFor();
+      assert.ok(
+        (await page.evaluate<number>('document.querySelector("#view").getBoundingClientRect().top')) >= 0,
+      );
+    });
+  });
+
   test('the focus goes on with the tour and the sign-in, and is never lost', async () => {
     await withPage(async (page) => {
       await page.goto(`${gateway}/explorer/`);

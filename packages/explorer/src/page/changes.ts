@@ -17,8 +17,14 @@ export function changed(): void {
   });
 }
 
-/** Gives the focus to what is there once the page is drawn. */
+/** Gives the focus to what is there once the page is drawn, and scrolls where its beginning is out of sight. */
 export function focusOn(selector: string): void {
   changed();
-  queueMicrotask(() => document.querySelector<HTMLElement>(selector)?.focus());
+  queueMicrotask(() => {
+    const element = document.querySelector<HTMLElement>(selector);
+    // By itself the browser would also scroll to what is longer than the window, away from the links above it.
+    element?.focus({ preventScroll: true });
+    const { top = 0 } = element?.getBoundingClientRect() ?? {};
+    if (top < 0 || top > innerHeight / 2) element?.scrollIntoView();
+  });
 }
