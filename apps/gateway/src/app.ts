@@ -23,6 +23,7 @@ import express, { type Express, type RequestHandler } from 'express';
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
 import { type CutReason, limitConnections } from './connections.ts';
+import { crossOrigin } from './cross-origin.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
 import { createExplorerRouter } from './explorer-router.ts';
@@ -44,6 +45,7 @@ export interface GatewayDependencies {
   /** Who issues them instead, where that is somebody else. */
   tokenIssuer: string;
   allowedHosts: readonly string[];
+  allowedOrigins: readonly string[];
   /** Whether answers tell how they were decided. */
   explained: boolean;
   authenticate: RequestHandler;
@@ -70,7 +72,10 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   app.use(deps.health.router);
   app.use(createDocsRouter(deps.document));
   app.use(createExplorerRouter());
-  app.route(protectedResourcePath).get(protectedResource(deps)).all(onlyGet);
+  app
+    .route(protectedResourcePath)
+    .get(...crossOrigin(deps.allowedOrigins), protectedResource(deps))
+    .all(onlyGet);
   app.use(notFound);
   app.use(problemHandler(deps.logger));
   return app;
@@ -85,7 +90,9 @@ function forward({ path, to, guard, scope }: ForwardedPath, deps: GatewayDepende
     res.locals.route = path;
     next();
   });
-  if (guard === 'bearer') row.use(deps.authenticate, deps.limits.limitCaller);
+  if (guard === 'bearer') {
+    row.use(...crossOrigin(deps.allowedOrigins), deps.authenticate, deps.limits.limitCaller);
+  }
   if (scope !== undefined) row.use(requireScope(scope));
   row.use(limitBody(deps.maxBodyBytes), deps.proxies[to].handler);
   return row;
@@ -147,6 +154,7 @@ export async function startGateway(
     issuer: config.ISSUER,
     tokenIssuer: config.TOKEN_ISSUER ?? config.ISSUER,
     allowedHosts: config.ALLOWED_HOSTS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
     explained: isExplained(config),
     authenticate: guard.authenticate,
     limits,

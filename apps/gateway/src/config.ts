@@ -27,8 +27,25 @@ export function allUpstreamsAt<Address>(address: Address) {
 
 const CountSchema = z.coerce.number().int().min(1);
 
-/** Whom the gateway believes about addresses, and how much it takes on. */
+/** A list with commas, in small letters. */
+const ListSchema = z
+  .string()
+  .default('')
+  .transform((list) =>
+    list
+      .toLowerCase()
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter(Boolean),
+  );
+
+/** Whose pages the gateway answers, whom it believes about addresses, and how much it takes on. */
 export const admissionVariables = {
+  /** Origins, comma separated, whose pages may call the APIs and read the answers. */
+  ALLOWED_ORIGINS: ListSchema.refine(
+    (origins) => origins.every((origin) => /^https?:/.test(origin) && URL.parse(origin)?.origin === origin),
+    'must be origins with commas between them, each without a path or a slash at its end',
+  ),
   /** Proxies in front, as addresses or CIDR ranges, whose X-Forwarded-For is believed. */
   TRUSTED_PROXIES: ProxyListSchema,
   ...rateLimitVariables,
@@ -47,16 +64,7 @@ export const GatewayConfigSchema = ProcessConfigSchema.extend({
   PORT: PortSchema.default(8080),
   ...guardVariables,
   /** Hosts, comma separated, that clients may name besides the issuer's own. */
-  ALLOWED_HOSTS: z
-    .string()
-    .default('')
-    .transform((list) =>
-      list
-        .toLowerCase()
-        .split(',')
-        .map((host) => host.trim())
-        .filter(Boolean),
-    ),
+  ALLOWED_HOSTS: ListSchema,
   ...admissionVariables,
   ...tlsVariables,
   ...allUpstreamsAt(UrlSchema),

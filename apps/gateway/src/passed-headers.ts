@@ -37,7 +37,10 @@ export function passOnHeaders(
   const named = namedInConnection(headers.connection);
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined && !keptFromClient.has(name) && !named?.has(name)) res.setHeader(name, value);
+    if (value === undefined || keptFromClient.has(name) || named?.has(name)) continue;
+    // What the answer here varies by, it still does.
+    if (name === 'vary') res.appendHeader(name, value);
+    else res.setHeader(name, value);
   }
 }
 
