@@ -77,6 +77,13 @@ const rules: Record<string, Rule[]> = {
     { words: 'npm run access', notRunHere: withNewService },
     { words: 'curl', notRunHere: 'new-service/tin-trinkets.test.ts runs it for a service of that name' },
   ],
+  'docs/operations.md': [
+    {
+      words: 'infra/haproxy',
+      notRunHere:
+        'run-compose.ts checks the file, whose image is not on every machine; rolling-restart.test.ts does it without',
+    },
+  ],
   'docs/your-own-identity-provider.md': [
     { words: 'npm start -w', notRunHere: 'it needs such a provider; other-issuer.test.ts has a stand-in' },
   ],
