@@ -57,6 +57,57 @@ test('T04 two Authorization headers are refused in both orders', async (t) => {
   assert.deepEqual(gateway.received, []);
 });
 
+test('T02 T05 T07 T10 a credential that is malformed, doubled or too long reaches no upstream', async (t) => {
+  const gateway = await startTestGateway(t);
+  const good = await gateway.bearer();
+  const token = good.slice('Bearer '.length);
+  const doubled = await gateway.send(`/items?a=b&access_token=${token}`, {
+    headers: { authorization: good },
+  });
+  assert.equal(doubled.status, 400, 'T02');
+  const malformed = [
+    `${good}, Bearer x`,
+    `${good} x`,
+    `Basic ${token}`,
+    `Token ${token}`,
+    'Bearer',
+    `Bearer  ${token}`,
+    `Bearer\t${token}`,
+    token,
+    `DPoP ${token}`,
+    `Bearer token=${token}`,
+    await gateway.bearer({ padding: 'x'.repeat(9_000) }),
+  ];
+  for (const authorization of malformed) {
+    assert.equal((await gateway.send('/items', { headers: { authorization } })).status, 401);
+  }
+  const endless = `Bearer ${'x'.repeat(64 * 1024)}`;
+  assert.equal((await gateway.send('/items', { headers: { authorization: endless } })).status, 431);
+  assert.deepEqual(gateway.received, []);
+});
+
+test('T06 the scheme is read in any case', async (t) => {
+  const gateway = await startTestGateway(t);
+  const authorization = (await gateway.bearer()).replace('Bearer', 'bEaReR');
+  assert.equal((await gateway.send('/items', { headers: { authorization } })).status, 200);
+});
+
+test('J38 a flood of unknown key ids asks the issuer once more, and no upstream', async (t) => {
+  const gateway = await startTestGateway(t);
+  assert.equal(
+    (await gateway.send('/items', { headers: { authorization: await gateway.bearer() } })).status,
+    200,
+  );
+  const fetches = gateway.issuer.jwks.fetches;
+  const answers = Array.from({ length: 100 }, async (_, i) => {
+    const authorization = `Bearer ${await gateway.issuer.sign({}, { kid: `unknown-${i}` })}`;
+    return (await gateway.send('/items', { headers: { authorization } })).status;
+  });
+  assert.deepEqual(new Set(await Promise.all(answers)), new Set([401]));
+  assert.equal(gateway.issuer.jwks.fetches, fetches + 1);
+  assert.equal(gateway.received.length, 1);
+});
+
 test('a token of another key, another audience, or exchanged for one service is 401 at the gateway (J32)', async (t) => {
   const gateway = await startTestGateway(t);
   const stranger = await startTestGateway(t);

@@ -5,11 +5,7 @@ import { groups } from './checks.ts';
 const root = new URL('../../../', import.meta.url);
 const file = new URL('docs/security.md', root);
 const sources = globSync(
-  [
-    '{apps,packages}/*/{src,test}/**/*.test.ts',
-    'e2e/src/**/*.test.ts',
-    'packages/service-kit/testing/refusals.ts',
-  ],
+  ['{apps,packages}/*/{src,test}/**/*.test.ts', 'e2e/src/**/*.test.ts', 'packages/*/testing/*.ts'],
   {
     cwd: root,
   },
@@ -51,7 +47,8 @@ const text = `# Security checks and their tests
 Each row is one check from outside, and the files with the tests that carry its id in their titles; or the reason why
 there is none. The ids are our own: T tokens on their way, J what is in a token, H HTTP, Z authorization in the
 services, A the authorization server, R faults. The headings name the RFCs and the chapters of OWASP ASVS 5 that the
-checks come from. A row with a test says that somebody looked, not that every case of the check is covered.
+checks come from. A row with a test says that somebody looked, not that every case of the check is covered. The tests of
+tokens in auth-middleware run against the middleware alone, against a service, and against the gateway.
 
 Made from the titles of the tests by \`npm run security\`; \`npm run check\` fails where they differ, and where a check
 has neither a test nor a reason.

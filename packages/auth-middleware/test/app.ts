@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist, type DenylistReader, type DenylistWriter } from '@gatehouse/denylist';
@@ -91,26 +90,6 @@ const answerError: ErrorRequestHandler = (error, _req, res, _next) => {
     .json({ detail: expose ? message : 'Internal error' });
 };
 
-/** Fails unless every token is refused as invalid, and a sound one is not. */
-export async function assertRefused(app: TestApp, tokens: Record<string, string>): Promise<void> {
-  const sound = await app.get(await app.issuer.sign());
-  assert.equal(sound.status, 200, 'a sound token passes');
-  for (const [name, token] of Object.entries(tokens)) {
-    assertInvalidToken(await app.get(token), name);
-  }
-}
-
-/** Fails unless the answer is a 401 with the challenge of RFC 6750 that gives nothing away. */
-export function assertInvalidToken(response: Response, name = ''): void {
-  assert.equal(response.status, 401, name);
-  assert.match(
-    response.headers.get('www-authenticate') ?? '',
-    /^Bearer realm="api", error="invalid_token", error_description="The access token (?:is not valid|has expired|has been revoked)"$/,
-    name,
-  );
-  assert.equal(response.headers.get('cache-control'), 'no-store', name);
-}
-
 /** Waits until `condition` holds. */
 export async function until(condition: () => unknown, timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
@@ -118,8 +97,4 @@ export async function until(condition: () => unknown, timeoutMs = 10_000): Promi
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms`);
     await delay(5);
   }
-}
-
-export function epochSeconds(): number {
-  return Math.floor(Date.now() / 1000);
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { rawRequest } from '@gatehouse/test-kit';
-import { assertInvalidToken, epochSeconds, openApp } from './app.ts';
+import { assertInvalidToken, epochSeconds } from '../testing/invalid-tokens.ts';
+import { openApp } from './app.ts';
 
 const bareChallenges = 'Bearer realm="api", DPoP realm="api", algs="ES256"';
 

@@ -3,7 +3,8 @@ import { type TestContext, test } from 'node:test';
 import { createProofKey, rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { createMemoryProofIds, ProofIdsUnavailable } from '../src/index.ts';
-import { epochSeconds, openApp, type TestApp } from './app.ts';
+import { epochSeconds } from '../testing/invalid-tokens.ts';
+import { openApp, type TestApp } from './app.ts';
 
 /** An app, a token that is bound to a key, and a way to bring both. */
 async function openBound(t: TestContext, options: Parameters<typeof openApp>[1] = {}) {

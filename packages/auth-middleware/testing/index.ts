@@ -1,0 +1,1 @@
+export { type Guarded, testInvalidTokens } from './invalid-tokens.ts';
