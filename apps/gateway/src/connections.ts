@@ -3,8 +3,10 @@ import type { BlockList, Socket } from 'node:net';
 import { networkOf, plainAddress } from '@gatehouse/rate-limits';
 import { isListed } from './client-address.ts';
 
-/** The whole request must have come in this time, and no connection in use may be silent for it. */
+/** The whole request must have come in this time, and each piece of its answer must be taken in it. */
 const slowestMs = 13_000;
+// Longer than an answer may take to begin: to wait for room, for a connection, and for whoever may be silent the longest.
+const silentMs = 26_000;
 const everyMs = 1_000;
 const mostOfOneNetwork = 0.5;
 
@@ -13,8 +15,8 @@ export type CutReason = 'all taken' | 'one network' | 'slow reader';
 
 /**
  * Bounds what clients can hold open: `most` connections in all, and half of them from one network that is no trusted
- * proxy; 13 seconds for a whole request, as long for each piece of an answer to be taken, and as long without a byte
- * read or written while it is answered.
+ * proxy; 13 seconds for a whole request, as long for each piece of an answer to be taken, and 26 without a byte read
+ * or written while it is answered.
  * @param onCut told of each that is closed for want of a place, or because its answer is not taken
  */
 export function limitConnections(
@@ -23,7 +25,7 @@ export function limitConnections(
 ): void {
   server.maxConnections = most;
   server.requestTimeout = slowestMs;
-  server.timeout = slowestMs;
+  server.timeout = silentMs;
   server.on('drop', () => onCut('all taken'));
   cutSlowReaders(server, onCut);
   const open = new Map<string, number>();

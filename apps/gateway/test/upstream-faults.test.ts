@@ -311,6 +311,23 @@ test('200 clients that send one byte of their bodies take nothing from the other
   );
 });
 
+test('who waits for a connection and then for the answer is answered, however long both take', async (t) => {
+  const upstream = await startRawUpstream(t, () => {});
+  const gateway = await startTestGateway(t, {
+    upstreamUrl: upstream.url,
+    env: { TRUSTED_PROXIES: '127.0.0.1' },
+  });
+  const ask = (i: number) =>
+    gateway.send('/token', { headers: { 'x-forwarded-for': `198.51.100.${i % 5}` } });
+  const first = Array.from({ length: 512 }, (_, i) => ask(i));
+  await until(() => upstream.requests.length === 512, 10_000);
+  // So that its time is not over when they give up.
+  await delay(2_000);
+  const answers = await Promise.all([...first, ask(0)]);
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([504]));
+  assert.equal(upstream.requests.length, 513);
+});
+
 test('a frozen upstream: of 1,100 requests each one is answered, and those without a connection never ask', async (t) => {
   const upstream = await startRawUpstream(t, () => {});
   const gateway = await startTestGateway(t, {
