@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { rawRequest } from '@gatehouse/test-kit';
-import { assertInvalidToken, epochSeconds } from '../testing/invalid-tokens.ts';
+import { assertInvalidToken, epochSeconds } from '../testing/guarded.ts';
 import { openApp } from './app.ts';
 
 const bareChallenges = 'Bearer realm="api", DPoP realm="api", algs="ES256"';

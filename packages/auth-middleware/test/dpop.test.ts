@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { createProofKey, rawRequest } from '@gatehouse/test-kit';
 import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { createMemoryProofIds, ProofIdsUnavailable } from '../src/index.ts';
-import { epochSeconds } from '../testing/invalid-tokens.ts';
+import { epochSeconds } from '../testing/guarded.ts';
 import { openApp, type TestApp } from './app.ts';
 
 /** An app, a token that is bound to a key, and a way to bring both. */

@@ -4,7 +4,7 @@ import { checksIn, createProofKey, listenApp } from '@gatehouse/test-kit';
 import express from 'express';
 import { decodeJwt } from 'jose';
 import { explain, noteCheck, ProofIdsUnavailable } from '../src/index.ts';
-import { epochSeconds } from '../testing/invalid-tokens.ts';
+import { epochSeconds } from '../testing/guarded.ts';
 import { openApp } from './app.ts';
 
 const explained = { explained: true };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { partsOf, testInvalidTokens } from '../testing/invalid-tokens.ts';
+import { partsOf } from '../testing/guarded.ts';
+import { testInvalidTokens } from '../testing/index.ts';
 import { openApp } from './app.ts';
 
 testInvalidTokens((t, issuer) => openApp(t, {}, issuer));

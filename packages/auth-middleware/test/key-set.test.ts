@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createTestIssuer } from '@gatehouse/test-kit';
 import { createKeySet } from '../src/index.ts';
-import { assertInvalidToken } from '../testing/invalid-tokens.ts';
+import { assertInvalidToken } from '../testing/guarded.ts';
 import { openApp, until } from './app.ts';
 
 const soon = { refreshMs: 50 };
