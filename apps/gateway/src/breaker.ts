@@ -2,15 +2,17 @@ import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhenResult } fr
 
 /** Asks an upstream no more once it has failed again and again, but for a request now and then that finds out. */
 export interface Breaker {
-  /**
-   * Does `ask` unless the upstream is given up for now.
-   * @param ask resolves to whether the upstream was well, or undefined where nobody can tell; told whether all others are
-   * refused until then
-   * @returns whether it was done
-   */
-  admit(ask: (isProbe: boolean) => Promise<boolean | undefined>): boolean;
+  /** Lets a request ask, unless the upstream is given up for now. */
+  admit(): Admission | undefined;
   /** Half open where one request finds out, or would if it came now. */
   state(): BreakerState;
+}
+
+export interface Admission {
+  /** Whether all others are refused until this one tells. */
+  readonly isProbe: boolean;
+  /** Takes whether the upstream was well, or undefined where nobody can tell; once. */
+  readonly tell: (isWell: boolean | undefined) => void;
 }
 
 export type BreakerState = 'closed' | 'half open' | 'open';
@@ -36,30 +38,40 @@ export function createBreaker(onChange: (state: BreakerState) => void): Breaker 
     breaker: new ConsecutiveBreaker(mostFailures),
   });
   let probeAt = 0;
+  let hasFailed = false;
   policy.onBreak(() => {
     probeAt = performance.now() + probeAfterMs;
   });
   policy.onStateChange((state) => onChange(stateNames[state] ?? 'open'));
+
+  const ordinary: Admission = {
+    isProbe: false,
+    tell(isWell) {
+      // The policy would make a dozen promises for every request that goes well, and nothing comes of it but after a failure.
+      if (isWell === undefined || (isWell && !hasFailed)) return;
+      // Who was asked before it was given up says nothing of how it is now.
+      if (policy.state !== CircuitState.Closed) return;
+      hasFailed = !isWell;
+      void policy.execute(() => isWell);
+    },
+  };
+
+  function probe(): Admission {
+    const { promise, resolve } = Promise.withResolvers<boolean | undefined>();
+    void policy.execute(async () => (await promise) ?? false);
+    return { isProbe: true, tell: resolve };
+  }
 
   return {
     state() {
       const state = stateNames[policy.state] ?? 'open';
       return state === 'open' && performance.now() >= probeAt ? 'half open' : state;
     },
-    admit(ask) {
+    admit() {
+      if (policy.state === CircuitState.Closed) return ordinary;
       // The policy would have the others wait until the one that finds out is back.
-      if (policy.state === CircuitState.HalfOpen) return false;
-      if (policy.state === CircuitState.Open && performance.now() < probeAt) return false;
-      const isProbe = policy.state === CircuitState.Open;
-      const run = async () => {
-        const isWell = await ask(isProbe);
-        if (isWell !== undefined) return isWell;
-        if (isProbe) return false;
-        // Neither a success nor a failure to the policy.
-        throw new Error('nobody can tell');
-      };
-      policy.execute(run).catch(() => {});
-      return true;
+      if (policy.state === CircuitState.HalfOpen || performance.now() < probeAt) return undefined;
+      return probe();
     },
   };
 }

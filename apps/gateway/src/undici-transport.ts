@@ -7,7 +7,7 @@ import { noteNextHop } from '@gatehouse/auth-middleware';
 import { exchangeOutcome, failureOf, openRequestSpan, type Span } from '@gatehouse/service-kit/core';
 import type { Plugin } from 'http-proxy-middleware';
 import type { Dispatcher, Pool } from 'undici';
-import type { Breaker } from './breaker.ts';
+import type { Admission, Breaker } from './breaker.ts';
 import { headersForUpstream, passOnHeaders } from './passed-headers.ts';
 import type { Place, Places } from './places.ts';
 import { bodyFor, collect } from './request-body.ts';
@@ -73,10 +73,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   #contentLength = -1;
   #wholeBody: string | undefined;
   #isOver = false;
-  #isProbe = false;
   #retried = false;
-  /** Tells the breaker whether the upstream was well. */
-  #tell: ((isWell: boolean | undefined) => void) | undefined;
+  /** Until the breaker has been told whether the upstream was well. */
+  #admission: Admission | undefined;
 
   constructor(
     pool: Pool,
@@ -144,7 +143,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status;
     this.#limits.onAnswer(this.#res, performance.now() - this.#askedAt);
     // The others wait for what this one finds out, however long its body is.
-    if (this.#isProbe) this.#tell?.(true);
+    if (this.#admission?.isProbe) this.#tell(true);
     this.#contentLength = Number(headers['content-length'] ?? -1);
     this.#res.writeHead(status);
   }
@@ -156,7 +155,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     if (this.#res.write(chunk)) return;
     // How long the rest takes is the client's doing.
-    this.#tell?.(true);
+    this.#tell(true);
     controller.pause();
     this.#res.once('drain', () => controller.resume());
   }
@@ -206,14 +205,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { breaker } = this.#limits;
     // The others would wait for a body that may never come.
     const mayFindOut = !this.#isStreaming || breaker.state() === 'closed';
-    const ask = (isProbe: boolean) =>
-      new Promise<boolean | undefined>((resolve) => {
-        this.#tell = resolve;
-        this.#isProbe = isProbe;
-        this.#dispatch();
-      });
-    const isAsked = mayFindOut && breaker.admit(ask);
-    if (!isAsked) this.onResponseError(undefined, new TransportError('BROKEN'));
+    if (mayFindOut) this.#admission = breaker.admit();
+    if (this.#admission) this.#dispatch();
+    else this.onResponseError(undefined, new TransportError('BROKEN'));
   }
 
   #dispatch(): void {
@@ -246,13 +240,18 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #settle(failure?: string, isWell?: boolean): void {
     this.#isOver = true;
-    this.#tell?.(isWell);
+    this.#tell(isWell);
     this.#span?.end(exchangeOutcome(this.#status, 400, failure));
     this.#span = undefined;
     this.#moveTo(undefined);
     this.#stream(false);
     clearTimeout(this.#deadline);
     clearTimeout(this.#waiting);
+  }
+
+  #tell(isWell: boolean | undefined): void {
+    this.#admission?.tell(isWell);
+    this.#admission = undefined;
   }
 
   #leave(): void {

@@ -89,7 +89,9 @@ test('a client that leaves says nothing of the upstream, and does not close the 
   const states: BreakerState[] = [];
   const breaker = createBreaker((state) => states.push(state));
   const tell = async (isWell: boolean | undefined) => {
-    assert.ok(breaker.admit(async () => isWell));
+    const admission = breaker.admit();
+    assert.ok(admission);
+    admission.tell(isWell);
     await delay(1);
   };
   for (let count = 0; count < 10; count++) await tell(undefined);
