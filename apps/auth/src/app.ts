@@ -2,6 +2,7 @@ import { createMemoryProofIds, createRedisProofIds, type ProofIds } from '@gateh
 import { createRedisDenylistWriter, type DenylistWriter } from '@gatehouse/denylist';
 import { createFitnessCheck, createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import {
+  compose,
   createHealth,
   createLogger,
   createMetrics,
@@ -91,10 +92,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
 
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.use(requestContext(deps));
-  app.use(securityHeaders(issuer));
-  app.use(speakAsIssuer(issuer));
-  app.use(deps.health.router);
+  app.use(compose(requestContext(deps), securityHeaders(issuer), speakAsIssuer(issuer)));
+  app.use('/health', deps.health.router);
   const ownPages = { ...deps, provider, csrfSecret: vault.derive('csrf') };
   const signInElsewhere = deps.federation && createFederationSignIn({ ...deps, settings: deps.federation });
   app.use(interactionRouter({ ...ownPages, grants, signInElsewhere }));

@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { explain, proofAlgorithms, requireScope } from '@gatehouse/auth-middleware';
 import type { SharedParts } from '@gatehouse/service-kit';
 import {
+  compose,
   counterIn,
   createHealth,
   createLogger,
@@ -35,7 +36,7 @@ import { createOverload } from './overload.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
 import { securityHeaders } from './security-headers.ts';
-import { type ForwardedPath, forwardedPaths, type UpstreamName, upstreams } from './upstreams.ts';
+import { type ForwardedPath, forwardedPaths, rowOf, type UpstreamName, upstreams } from './upstreams.ts';
 
 export { admissionVariables, allUpstreamsAt, type GatewayConfig, GatewayConfigSchema } from './config.ts';
 
@@ -63,13 +64,17 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
-  app.use(requestContext({ ...deps, addressOf: clientAddressOf }));
-  if (deps.explained) app.use(explain('gateway'));
-  app.use(securityHeaders({ tls: deps.issuer.startsWith('https:') }));
-  app.use(deps.limits.limitAddress);
-  app.use(hygiene(deps));
-  for (const row of forwardedPaths) app.use(row.path, forward(row, deps));
-  app.use(deps.health.router);
+  app.use(
+    compose(
+      requestContext({ ...deps, addressOf: clientAddressOf }),
+      ...(deps.explained ? [explain('gateway')] : []),
+      securityHeaders({ tls: deps.issuer.startsWith('https:') }),
+      deps.limits.limitAddress,
+      hygiene(deps),
+      forwardRows(deps),
+    ),
+  );
+  app.use('/health', deps.health.router);
   app.use(createDocsRouter(deps.document));
   app.use(createExplorerRouter());
   app
@@ -81,21 +86,32 @@ export function createGatewayApp(deps: GatewayDependencies): Express {
   return app;
 }
 
+/** Forwards what falls under a row of the routing table, and leaves the rest to the gateway's own routes. */
+function forwardRows(deps: GatewayDependencies): RequestHandler {
+  const handlers = new Map(forwardedPaths.map((row) => [row, forward(row, deps)]));
+  return (req, res, next) => {
+    const row = rowOf(req.url);
+    const handler = row && handlers.get(row);
+    if (handler) handler(req, res, next);
+    else next();
+  };
+}
+
 /** What a row of the routing table asks of a request, and then the upstream. */
 function forward({ path, to, guard, scope }: ForwardedPath, deps: GatewayDependencies): RequestHandler {
-  // A router of its own, so that the path is matched once and not before each of these.
-  const row = express.Router();
-  row.use((_req, res, next) => {
-    // Logged and measured by the row, whoever answers in the end.
-    res.locals.route = path;
-    next();
-  });
-  if (guard === 'bearer') {
-    row.use(...crossOrigin(deps.allowedOrigins), deps.authenticate, deps.limits.limitCaller);
-  }
-  if (scope !== undefined) row.use(requireScope(scope));
-  row.use(limitBody(deps.maxBodyBytes), deps.proxies[to].handler);
-  return row;
+  return compose(
+    (_req, res, next) => {
+      // Logged and measured by the row, whoever answers in the end.
+      res.locals.route = path;
+      next();
+    },
+    ...(guard === 'bearer'
+      ? [...crossOrigin(deps.allowedOrigins), deps.authenticate, deps.limits.limitCaller]
+      : []),
+    ...(scope === undefined ? [] : [requireScope(scope)]),
+    limitBody(deps.maxBodyBytes),
+    deps.proxies[to].handler,
+  );
 }
 
 const apiAudience = 'urn:gatehouse:api';

@@ -132,9 +132,11 @@ export function createUpstreamProxy(
   });
   return {
     handler(req, res, next) {
-      // For the filter, which lets everything pass, the library would parse it; the transport takes the original one.
+      const { url } = req;
+      // For the filter, which lets everything pass, the library would parse it.
       req.url = '';
       void forward(req, res, next);
+      req.url = url;
     },
     isFull: () => places.isFull('inFlight'),
     close: () => pool.destroy(),

@@ -56,10 +56,14 @@ export const forwardedPaths: readonly ForwardedPath[] = [
 /** From what is refused first when there is too much to do, to what is refused last. */
 export type Importance = 'docs' | 'reads' | 'writes' | 'vital';
 
+// Every request is held against these.
+const places = forwardedPaths.map((row) => ({ row, below: `${row.path}/` }));
+
 /** The row of the routing table that a request falls under, if it is forwarded at all. */
 export function rowOf(url: string): ForwardedPath | undefined {
-  const path = url.split('?', 1)[0] as string;
-  return forwardedPaths.find((forwarded) => path === forwarded.path || path.startsWith(`${forwarded.path}/`));
+  const queryAt = url.indexOf('?');
+  const path = queryAt === -1 ? url : url.slice(0, queryAt);
+  return places.find(({ row, below }) => path === row.path || path.startsWith(below))?.row;
 }
 
 /** How much a request matters, as far as its first line tells: what is not forwarded, the least. */

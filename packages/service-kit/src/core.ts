@@ -2,6 +2,7 @@
 
 export type { Caller } from '@gatehouse/auth-middleware';
 export { accessTable } from './access-table.ts';
+export { compose } from './compose.ts';
 export {
   ConfigError,
   FlagSchema,

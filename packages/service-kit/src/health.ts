@@ -2,7 +2,7 @@ import { Router } from 'express';
 import type { Logger } from './log.ts';
 
 export interface Health {
-  /** Answers /health/live and /health/ready. */
+  /** Answers /live and /ready below where it is mounted, which is /health. */
   readonly router: Router;
   /** What each check says now. */
   check(): Promise<Record<string, 'ok' | 'failing'>>;
@@ -29,10 +29,10 @@ export function createHealth(checks: Record<string, () => void | Promise<void>>,
   const router = Router();
   const failing = new Set<string>();
   let draining = false;
-  router.get('/health/live', (_req, res) => {
+  router.get('/live', (_req, res) => {
     res.set('Cache-Control', 'no-store').json({ status: 'live' });
   });
-  router.get('/health/ready', async (_req, res) => {
+  router.get('/ready', async (_req, res) => {
     const results = await check();
     const ready = !draining && Object.values(results).every((outcome) => outcome === 'ok');
     res

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { type Caller, callerOf, noteCheck, requireRole, requireScope } from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
+import { compose } from './compose.ts';
 import { entityTagOf, type Versions, versionsIn } from './entity-tag.ts';
 import { type FieldError, Problem, toProblem } from './problem.ts';
 import { type ServerEvent, ServerEventsSchema, sendEvents } from './server-sent-events.ts';
@@ -138,9 +139,7 @@ export function createRouter(
     const path = declared.path.replaceAll(/\{(\w+)\}/g, ':$1');
     router[declared.method](
       path,
-      ...guardsOf(declared, authenticate, audience),
-      ...parsersOf(declared),
-      handle(declared),
+      compose(...guardsOf(declared, authenticate, audience), ...parsersOf(declared), handle(declared)),
     );
     methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), declared.method.toUpperCase()]);
   }

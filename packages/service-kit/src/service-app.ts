@@ -1,5 +1,6 @@
 import { explain } from '@gatehouse/auth-middleware';
 import express, { type Express, type RequestHandler } from 'express';
+import { compose } from './compose.ts';
 import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -32,13 +33,13 @@ export function createServiceApp(deps: ServiceAppDependencies): Express {
   });
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.use(requestContext(deps));
-  if (deps.explained) app.use(explain(deps.name));
-  app.use((_req, res, next) => {
-    res.setHeader('X-Content-Type-Options', 'nosniff');
-    next();
-  });
-  app.use(deps.health.router);
+  app.use(
+    compose(requestContext(deps), ...(deps.explained ? [explain(deps.name)] : []), (_req, res, next) => {
+      res.setHeader('X-Content-Type-Options', 'nosniff');
+      next();
+    }),
+  );
+  app.use('/health', deps.health.router);
   app.get('/openapi.json', (_req, res) => {
     res.json(openApi);
   });

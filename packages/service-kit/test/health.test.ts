@@ -19,7 +19,7 @@ test('ready tells which check fails and why to nobody; live goes on answering', 
     },
     heard,
   );
-  const listening = await listenApp(express().use(health.router));
+  const listening = await listenApp(express().use('/health', health.router));
   t.after(() => listening.close());
   const ready = () => fetch(`${listening.url}/health/ready`);
 
@@ -41,7 +41,7 @@ test('ready tells which check fails and why to nobody; live goes on answering', 
 
 test('a check that hangs fails after its deadline', async (t) => {
   const health = createHealth({ database: () => new Promise<void>(() => {}) }, logger);
-  const listening = await listenApp(express().use(health.router));
+  const listening = await listenApp(express().use('/health', health.router));
   t.after(() => listening.close());
   assert.equal((await fetch(`${listening.url}/health/ready`)).status, 503);
 });

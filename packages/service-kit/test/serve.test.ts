@@ -13,7 +13,7 @@ test('a drain is told in the log, turns readiness off, ends connections, and las
     DRAIN_DELAY_SECONDS: '60',
   });
   const service = await serve(
-    express().use(health.router),
+    express().use('/health', health.router),
     { config, health, metrics: createMetrics('test'), logger },
     new AsyncDisposableStack(),
   );
