@@ -78,7 +78,7 @@ interface AuthDependencies {
   metrics: Metrics;
 }
 
-/** The authorization server as an Express app: its own pages first, then the protocol, then one exit for every error. */
+/** The authorization server as an Express app: the protocol first, then its own pages, then one exit for every error. */
 export function createAuthApp(deps: AuthDependencies): Express {
   const { issuer, db, vault, revocations, logger } = deps;
   const consents = createConsentStore(db);
@@ -94,6 +94,8 @@ export function createAuthApp(deps: AuthDependencies): Express {
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use(compose(requestContext(deps), securityHeaders(issuer), speakAsIssuer(issuer)));
   app.use('/health', deps.health.router);
+  // In front of the pages, as nobody asks for anything else so often.
+  app.use(oauthEndpoints((req, res) => current().answer(req, res)));
   const ownPages = { ...deps, provider, csrfSecret: vault.derive('csrf') };
   const signInElsewhere = deps.federation && createFederationSignIn({ ...deps, settings: deps.federation });
   app.use(interactionRouter({ ...ownPages, grants, signInElsewhere }));
@@ -102,7 +104,6 @@ export function createAuthApp(deps: AuthDependencies): Express {
   const publicKeys = () => current().publicKeys;
   app.use(accountsApi({ ...deps, access, publicKeys }));
   app.use(adminApi({ ...deps, access, consents, publicKeys }));
-  app.use(oauthEndpoints((req, res) => current().answer(req, res)));
   app.use(notFound);
   app.use(problemHandler(logger));
   return app;
