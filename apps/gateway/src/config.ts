@@ -53,8 +53,8 @@ export const admissionVariables = {
   MAX_BODY_BYTES: CountSchema.default(1_048_576),
   /** Requests that are let in and not yet answered. */
   MAX_IN_FLIGHT: CountSchema.default(4_000),
-  /** How long one that comes when there is no room may wait for it. */
-  MAX_WAIT_MS: CountSchema.default(2_000),
+  /** How long one that comes when there is no room may wait for it; above that, connections.ts cuts it off before its answer. */
+  MAX_WAIT_MS: CountSchema.max(5_000).default(2_000),
   /** How late the event loop may be. */
   MAX_LOOP_DELAY_MS: CountSchema.default(2_000),
 };

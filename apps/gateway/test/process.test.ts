@@ -13,7 +13,13 @@ import { allUpstreamsAt } from '../src/app.ts';
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 test('R40 a wrong environment is exit code 78 and one line for each fault', async () => {
-  const env = { PATH: process.env.PATH, ISSUER: 'http://localhost:8080/', USERS_URL: 'users', PORT: 'x' };
+  const env = {
+    PATH: process.env.PATH,
+    ISSUER: 'http://localhost:8080/',
+    USERS_URL: 'users',
+    PORT: 'x',
+    MAX_WAIT_MS: '5001',
+  };
   const child = spawn(process.execPath, [main], {
     env: { ...nodeSettings, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -25,7 +31,14 @@ test('R40 a wrong environment is exit code 78 and one line for each fault', asyn
   const [code] = await once(child, 'close');
   assert.equal(code, 78);
   const lines = text.trim().split('\n');
-  const names = ['ISSUER', 'PORT', 'JWKS_URI', 'REDIS_URL', ...Object.keys(allUpstreamsAt(''))];
+  const names = [
+    'ISSUER',
+    'PORT',
+    'JWKS_URI',
+    'REDIS_URL',
+    'MAX_WAIT_MS',
+    ...Object.keys(allUpstreamsAt('')),
+  ];
   assert.ok(names.includes('USERS_URL'));
   for (const name of names) {
     assert.equal(
