@@ -91,7 +91,7 @@ export function createAuthApp(deps: AuthDependencies): Express {
   deps.logouts.start((ended) => sendLogoutToken(provider(), ended));
 
   const app = express();
-  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', 'simple');
   app.use(compose(requestContext(deps), securityHeaders(issuer), speakAsIssuer(issuer)));
   app.use('/health', deps.health.router);
   // In front of the pages, as nobody asks for anything else so often.

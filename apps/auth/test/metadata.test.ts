@@ -128,6 +128,7 @@ suite('metadata', () => {
     ]) {
       assert.equal((await auth.send(path, { method: 'POST' })).status, 404, path);
     }
+    assert.equal((await auth.send('/Health/live')).status, 404);
     const wrong = await auth.send('/revoke');
     assert.equal(wrong.status, 405);
     assert.equal(wrong.headers.get('allow'), 'POST, OPTIONS');

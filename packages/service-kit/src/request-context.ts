@@ -98,7 +98,8 @@ export function correlationOf(req: IncomingMessage): Record<string, string> {
   );
 }
 
-// The declared path, never the one sent: a label must not grow with what clients invent.
+// The declared path, never the one sent: a label must not grow with what clients invent. Of a mount it is as sent, so apps
+// tell upper from lower case.
 function routeOf(req: Request): string {
   const declared = req.route?.path;
   return typeof declared === 'string' ? req.baseUrl + declared : req.baseUrl || 'unmatched';

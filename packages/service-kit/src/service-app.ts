@@ -32,7 +32,7 @@ export function createServiceApp(deps: ServiceAppDependencies): Express {
     issuer: deps.issuer,
   });
   const app = express();
-  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', 'simple');
   app.use(
     compose(requestContext(deps), ...(deps.explained ? [explain(deps.name)] : []), (_req, res, next) => {
       res.setHeader('X-Content-Type-Options', 'nosniff');

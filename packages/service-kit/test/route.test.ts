@@ -221,7 +221,8 @@ test('405 names the methods of a known path, to anyone; an unknown one is 404', 
     assert.equal(headers.get('allow'), 'GET, HEAD');
   }
   assert.equal((await call('GET', '/things')).headers.get('allow'), 'POST, DELETE');
-  for (const path of ['/', '/Open', '/open/', '/thing']) assert.equal((await call('GET', path)).status, 404);
+  for (const path of ['/', '/Open', '/open/', '/thing', '/Health/live', '/openAPI.json'])
+    assert.equal((await call('GET', path)).status, 404, path);
 });
 
 test('HEAD is a GET without a body, behind the same guard', async () => {
