@@ -19,7 +19,7 @@ export type BreakerState = 'closed' | 'half open' | 'open';
 
 const mostFailures = 5;
 const probeAfterMs = 500;
-const isFailure = handleWhenResult((isWell) => isWell === false);
+const isFailure = handleWhenResult((isWell) => isWell !== true);
 const stateNames: Partial<Record<CircuitState, BreakerState>> = {
   [CircuitState.Closed]: 'closed',
   [CircuitState.HalfOpen]: 'half open',
@@ -28,7 +28,7 @@ const stateNames: Partial<Record<CircuitState, BreakerState>> = {
 
 /**
  * A breaker that opens after five failures in a row and tries one request every half second from then on, until one is
- * answered.
+ * answered; after one that could not tell, the next at once.
  * @param onChange told of each state that it comes to
  */
 export function createBreaker(onChange: (state: BreakerState) => void): Breaker {
@@ -58,7 +58,12 @@ export function createBreaker(onChange: (state: BreakerState) => void): Breaker 
 
   function probe(): Admission {
     const { promise, resolve } = Promise.withResolvers<boolean | undefined>();
-    void policy.execute(async () => (await promise) ?? false);
+    void policy
+      .execute(() => promise)
+      .then((isWell) => {
+        // Else clients that leave would have everybody else refused, by two requests a second.
+        if (isWell === undefined) probeAt = 0;
+      });
     return { isProbe: true, tell: resolve };
   }
 

@@ -12,7 +12,7 @@ import {
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
 import { Pool } from 'undici';
-import { createBreaker } from './breaker.ts';
+import { type BreakerState, createBreaker } from './breaker.ts';
 import { Places } from './places.ts';
 import { createSpreadingLookup } from './replicas.ts';
 import { createRetryBudget } from './retry-budget.ts';
@@ -42,9 +42,13 @@ export function createUpstreamProxy(
   { name, url, silenceTimeoutMs, keepsCookies }: { name: string; url: string } & UpstreamTraits,
   { logger, metrics }: { logger: Logger; metrics: Metrics },
 ): UpstreamProxy {
+  let lastState: BreakerState = 'closed';
   const breaker = createBreaker((state) => {
-    if (state === 'open') logger.warn({ upstream: name }, 'upstream is given up for now');
+    // Between half open and open it goes back and forth as long as it is given up.
+    if (state === 'open' && lastState === 'closed')
+      logger.warn({ upstream: name }, 'upstream is given up for now');
     if (state === 'closed') logger.info({ upstream: name }, 'upstream answers again');
+    lastState = state;
   });
   readIn(
     metrics.registry,

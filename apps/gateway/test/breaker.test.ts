@@ -45,6 +45,7 @@ test('R01 R03 an upstream that fails five times in a row is asked no more, 503 a
   );
   assert.equal((await ask()).status, 200);
   assert.equal(asked, 9);
+  assert.equal(gateway.log.filter((line) => line.includes('given up for now')).length, 1);
   assert.match(await gateway.metrics.registry.metrics(), /breaker_state\{upstream="items"\} 0/);
 });
 
@@ -105,6 +106,8 @@ test('a client that leaves says nothing of the upstream, and does not close the 
   assert.equal(breaker.state(), 'half open', 'though nobody has come');
   await tell(undefined);
   assert.deepEqual(states, ['open', 'half open', 'open']);
+  await tell(true);
+  assert.equal(breaker.state(), 'closed', 'the next one found out, and did not have to wait');
 });
 
 test('a client that makes an upstream answer before its body is there does not have it given up', async (t) => {
