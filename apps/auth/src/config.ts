@@ -7,6 +7,7 @@ import {
   refuseInProduction,
 } from '@gatehouse/service-kit';
 import { z } from 'zod';
+import { secretsIn } from './clients/clients.ts';
 import { ClientsSchema } from './clients/configured-clients.ts';
 import { federationVariables } from './federation/federation-settings.ts';
 
@@ -27,7 +28,12 @@ export const policyVariables = {
   CLIENTS: ClientsSchema.default([]),
 };
 
-const ClientSecretSchema = z.string().min(16, 'must have at least 16 characters');
+const ClientSecretSchema = z
+  .string()
+  .refine(
+    (setting) => secretsIn(setting).every(({ length }) => length >= 16),
+    'must have at least 16 characters',
+  );
 
 /** What the authorization server reads from its environment; no secret has a default. */
 export const AuthConfigSchema = ProcessConfigSchema.extend({
@@ -49,7 +55,8 @@ const demoSecrets: readonly unknown[] = [
   'demo-orders-service-secret',
   'demo-users-service-secret',
 ];
-const isDemoSecret = (value: unknown) => demoSecrets.includes(value);
+const isDemoSecret = (value: unknown) =>
+  secretsIn(String(value)).some((secret) => demoSecrets.includes(secret));
 const isPublic = 'is the public one of the demo';
 
 /** The environment of a process of its own, which in production must have secrets of its own. */

@@ -25,6 +25,11 @@ const keys: Record<string, Awaited<ReturnType<typeof newKey>>> = Object.fromEntr
 );
 const posting = { id: 'posting', secret: 'a-secret-that-is-long-enough-for-it' };
 const odd = { id: 'odd:client+41&=', secret: 'a secret: with 100% of +&=/?"\\ and %2B' };
+const changing = {
+  id: 'changing',
+  new: 'the-secret-that-takes-its-place-now',
+  old: 'the-secret-that-was-there-before-it',
+};
 const ownToken = { grant_types: ['client_credentials'], allowed_scopes: 'items:read' };
 const CLIENTS = JSON.stringify([
   ...algorithms.map((alg) => ({
@@ -42,6 +47,12 @@ const CLIENTS = JSON.stringify([
     token_endpoint_auth_method: 'client_secret_post',
   },
   { ...ownToken, client_id: odd.id, client_name: 'Oddly named', client_secret: odd.secret },
+  {
+    ...ownToken,
+    client_id: changing.id,
+    client_name: 'Changes its secret',
+    client_secret: `${changing.new}\n${changing.old}`,
+  },
 ]);
 
 const form = { grant_type: 'client_credentials', scope: 'items:read' };
@@ -101,6 +112,18 @@ suite('client authentication', () => {
       const signing = { id: 'signs-ES256', secret: 'whatever' };
       assert.deepEqual(short(await send('/token', form, { authorization: basic(signing) })), invalid);
       assert.deepEqual(short(await send('/token', asForm(signing))), invalid);
+    });
+
+    test('while one secret takes the place of another, either is right, and nothing else', async () => {
+      const { id } = changing;
+      for (const [secret, status] of [
+        [changing.new, 200],
+        [changing.old, 200],
+        ['wrong', 401],
+      ] as const) {
+        const answer = await send('/token', form, { authorization: basic({ id, secret }) });
+        assert.equal(answer.status, status, JSON.stringify(secret));
+      }
     });
 
     test('A19 two ways at once are refused, though each is right', async () => {

@@ -102,7 +102,19 @@ suite('clients of the configuration', () => {
       'CLIENTS.0.client_id: is required',
       'CLIENTS.1.client_secret: must have 32 to 200 characters, all of them ASCII',
     ]);
+    const weak = faults([{ ...shop, client_secret: `${secret}\nshort` }]);
+    assert.deepEqual(weak, ['CLIENTS.0.client_secret: must have 32 to 200 characters, all of them ASCII']);
     assert.deepEqual(faults([shop, shop]), ['CLIENTS.1.client_id: is the name of another client']);
+  });
+
+  test('of two secrets of a service, each must be long, and in production none the demo’s', () => {
+    const secondIs = (second: string) =>
+      faults([], { NODE_ENV: 'production', ORDERS_CLIENT_SECRET: `orders-secret-for-tests\n${second}` });
+    assert.deepEqual(secondIs('short'), ['ORDERS_CLIENT_SECRET: must have at least 16 characters']);
+    assert.deepEqual(secondIs('demo-orders-service-secret'), [
+      'ORDERS_CLIENT_SECRET: is the public one of the demo',
+    ]);
+    assert.deepEqual(secondIs('another-secret-for-tests'), []);
   });
 
   test('Z14 what is unknown, unsafe, or would be fetched is no field of a client', () => {

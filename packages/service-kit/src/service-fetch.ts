@@ -50,7 +50,9 @@ export async function requestToken(
   { correlation, signal }: Call,
 ): Promise<TokenEndpointResponse> {
   const server = { issuer: new URL(client.TOKEN_URL).origin, token_endpoint: client.TOKEN_URL };
-  const authentication = ClientSecretBasic(client.CLIENT_SECRET);
+  // While one secret takes the place of another, the line of the new one comes first.
+  const [secret] = client.CLIENT_SECRET.split(/\r?\n/, 1);
+  const authentication = ClientSecretBasic(secret);
   const config = new Configuration(server, client.CLIENT_ID, undefined, authentication);
   // Between services the network may be without TLS; the address is configuration, never input.
   allowInsecureRequests(config);

@@ -16,7 +16,7 @@ async function start({ expiresIn = 300, token, answer }: Options = {}) {
   app.use(answer ?? ((req, res) => void res.json({ path: req.path, with: req.headers.authorization })));
   const server = await listenApp(app);
   after(server.close);
-  const client = { TOKEN_URL: `${server.url}/token`, CLIENT_ID: 'me', CLIENT_SECRET: 'secret' };
+  const client = { TOKEN_URL: `${server.url}/token`, CLIENT_ID: 'me', CLIENT_SECRET: 'secret\nthe old one' };
   const other = { url: server.url, audience: 'urn:other', scope: 'things:do' };
   return { asked, act: createOwnFetch(client, other) };
 }

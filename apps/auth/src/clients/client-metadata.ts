@@ -75,7 +75,10 @@ const MetadataSchema = z.strictObject({
     .default('client_secret_basic'),
   client_secret: z
     .string()
-    .regex(/^[\x20-\x7e]{32,200}$/, 'must have 32 to 200 characters, all of them ASCII')
+    .regex(
+      /^[\x20-\x7e]{32,200}(\n[\x20-\x7e]{32,200})?$/,
+      'must have 32 to 200 characters, all of them ASCII',
+    )
     .optional(),
   jwks: z.strictObject({ keys: z.array(PublicKeySchema).min(1).max(10) }).optional(),
   grant_types: listOf(z.enum(['authorization_code', 'refresh_token', 'client_credentials', deviceGrant]))

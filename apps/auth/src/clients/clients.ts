@@ -26,9 +26,13 @@ export function publicClient(metadata: RegisteredClient): RegisteredClient {
   return { ...metadata, token_endpoint_auth_method: 'none' };
 }
 
-/** A client with a secret, of which only a hash is kept. */
-export function confidentialClient(secret: string, metadata: RegisteredClient): RegisteredClient {
-  const client_secret = digest(secret).toString('hex');
+/** The secrets in a setting: one, or a line for each while one takes the place of another. */
+export const secretsIn = (setting: string): string[] => setting.split(/\r?\n/);
+
+/** A client with the secrets of this setting, of which only hashes are kept. */
+export function confidentialClient(setting: string, metadata: RegisteredClient): RegisteredClient {
+  const hashes = secretsIn(setting).map((secret) => digest(secret).toString('hex'));
+  const client_secret = hashes.join(' ');
   return { ...metadata, client_secret, token_endpoint_auth_method: 'client_secret_basic' };
 }
 
@@ -37,11 +41,14 @@ export function clientWithKey(publicKey: JWK, metadata: RegisteredClient): Regis
   return { ...metadata, jwks: { keys: [publicKey] }, token_endpoint_auth_method: 'private_key_jwt' };
 }
 
-/** Whether `secret` is the one that `confidentialClient` was given, compared in constant time. */
-export function isClientSecret(hashed: string | undefined, secret: string): boolean {
-  const expected = Buffer.from(hashed ?? '', 'hex');
+/** Whether `secret` is one that `confidentialClient` was given, compared in constant time. */
+export function isClientSecret(hashes: string | undefined, secret: string): boolean {
   const given = digest(secret);
-  return expected.length === given.length && timingSafeEqual(expected, given);
+  const isGiven = (hash: string) => {
+    const expected = Buffer.from(hash, 'hex');
+    return expected.length === given.length && timingSafeEqual(expected, given);
+  };
+  return (hashes ?? '').split(' ').some(isGiven);
 }
 
 /** The clients that every deployment has. */
