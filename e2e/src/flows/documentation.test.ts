@@ -83,6 +83,7 @@ const rules: Record<string, Rule[]> = {
       notRunHere:
         'run-compose.ts checks the file, whose image is not on every machine; rolling-restart.test.ts does it without',
     },
+    { words: 'end-all-access.sql', notRunHere: 'end-all-access.test.ts of auth runs the file' },
   ],
   'docs/your-own-identity-provider.md': [
     { words: 'npm start -w', notRunHere: 'it needs such a provider; other-issuer.test.ts has a stand-in' },
