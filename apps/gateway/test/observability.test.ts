@@ -118,10 +118,12 @@ function dashboardQueries(): string[] {
   return panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
 }
 
+const alertRules = readFileSync(new URL('prometheus/rules.yml', observability), 'utf8');
+const alerts = [...alertRules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
+
 function alertQueries(): string[] {
-  const text = readFileSync(new URL('prometheus/rules.yml', observability), 'utf8');
-  const queries = [...text.matchAll(/^ +expr: (.+)$/gm)].map(([, query]) => query as string);
-  assert.equal(queries.length, text.match(/- alert:/g)?.length, 'a query in one line for each alert');
+  const queries = [...alertRules.matchAll(/^ +expr: (.+)$/gm)].map(([, query]) => query as string);
+  assert.equal(queries.length, alerts.length, 'a query in one line for each alert');
   return queries;
 }
 
@@ -151,4 +153,11 @@ test('every metric that the dashboard or an alert asks for is served by a gatewa
     [...asked].filter((name) => !served.has(name)),
     [],
   );
+});
+
+test('what to do is told for each alert', () => {
+  const text = readFileSync(new URL('../../../docs/observability.md', import.meta.url), 'utf8');
+  const [, table = ''] = /^\| alert \| then \|\n(.*?)\n\n/ms.exec(text) ?? [];
+  const told = [...table.matchAll(/^\| (\w+) \|/gm)].map(([, name]) => name);
+  assert.deepEqual(told, alerts);
 });
