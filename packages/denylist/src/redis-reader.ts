@@ -10,6 +10,12 @@ const batchSize = 1000;
 const blockMs = 250;
 const retryMs = 100;
 
+interface Moment {
+  steadyMs: number;
+  wallMs: number;
+}
+const never: Moment = { steadyMs: Number.NEGATIVE_INFINITY, wallMs: Number.NEGATIVE_INFINITY };
+
 export interface RedisDenylistReaderOptions {
   url: string;
   /** Distinguishes denylists that share a Redis. */
@@ -39,8 +45,9 @@ export function createRedisDenylistReader({
   const closing = new AbortController();
   const { promise: ready, resolve: markReady, reject: markClosed } = Promise.withResolvers<void>();
   ready.catch(() => {});
-  let renewedAt = Number.NEGATIVE_INFINITY;
-  const ageMs = () => performance.now() - renewedAt;
+  let renewedAt: Moment = never;
+  // While a machine is suspended, the clock that nobody sets may stand still.
+  const ageMs = () => Math.max(performance.now() - renewedAt.steadyMs, Date.now() - renewedAt.wallMs);
   const following = followAlways();
 
   return {
@@ -54,7 +61,7 @@ export function createRedisDenylistReader({
       closing.abort();
       stopSweeping();
       await following;
-      renewedAt = Number.NEGATIVE_INFINITY;
+      renewedAt = never;
       markClosed(new DenylistUnavailable('the denylist is closed'));
     },
   };
@@ -97,7 +104,7 @@ export function createRedisDenylistReader({
     let generation: string | null = null;
     let caughtUp = false;
     for (;;) {
-      const askedAt = performance.now();
+      const askedAt = { steadyMs: performance.now(), wallMs: Date.now() };
       const { entries, found } = await read(redis, position, caughtUp);
       for (const [id, fields] of entries) {
         const revocation = decode(fields);

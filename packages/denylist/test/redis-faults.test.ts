@@ -53,6 +53,17 @@ describe('a Redis that fails', realServer('redis', own), () => {
     redis.resume();
   });
 
+  test('after the machine was suspended, the copy is as old as it is, until it was read again', async (t) => {
+    const { reader, writer } = await open(t);
+    await append(writer, [{ jti: 'before', exp: inFiveMinutes() }]);
+    await until(() => reader.isRevoked(token({ jti: 'before' })));
+    const woken = Date.now() + 60_000;
+    t.mock.timers.enable({ apis: ['Date'], now: woken });
+    assert.ok(isUnavailable(reader));
+    await until(() => !isUnavailable(reader));
+    assert.equal(reader.isRevoked(token({ jti: 'before' })), true);
+  });
+
   test('frozen: the writer fails instead of waiting, the reader notices, and both heal', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 2000 });
     redis.pause();
