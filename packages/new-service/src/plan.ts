@@ -108,7 +108,8 @@ const namedIn = [
   'apps/all-in-one/src/start.ts',
 ];
 
-const asVariable = (name: string) => new RegExp(`(?<![\\w-])${inCamelCase(name)}(?![\\w-])`);
+// The templates are about sticky notes, which says nothing against notes.
+const asVariable = (name: string) => new RegExp(`(?<![\\w-]|[Ss]ticky )${inCamelCase(name)}(?![\\w-])`);
 
 const filesIn = (folder: string) => globSync('**/*.ts', { cwd: folder }).map((file) => join(folder, file));
 

@@ -101,6 +101,10 @@ test('a name that cannot be used is refused in one line with exit code 2, and no
   assert.deepEqual(everything(copy), before);
 });
 
+test('notes are as good as any other name', () => {
+  assert.ok(planService(root, namesFrom('notes')).created.has('apps/notes/src/app.ts'));
+});
+
 test('a dry run prints what a run prints, and changes nothing', (t) => {
   const copy = copyRoot(t);
   const before = everything(copy);
