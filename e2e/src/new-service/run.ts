@@ -23,6 +23,7 @@ run('npm', 'run', '--silent', 'access');
 run('npm', 'run', '--silent', 'fix');
 run('npm', 'run', '--silent', 'check');
 run('npm', 'test', '-w', '@gatehouse/tin-trinkets');
+run(process.execPath, '--test', 'apps/all-in-one/test/readme.test.ts');
 if (spawnSync('docker', ['compose', 'version']).status === 0) run('docker', 'compose', 'config', '--quiet');
 else process.stdout.write('not checked, for want of docker: docker compose config\n');
 run(process.execPath, 'e2e/src/new-service/run-generated.ts');

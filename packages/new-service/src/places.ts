@@ -59,6 +59,16 @@ export const placesFor = (port: number): readonly Place[] => [
     ],
   },
   {
+    file: 'apps/gateway/README.md',
+    additions: [
+      {
+        what: 'STICKY_NOTES_URL among its variables',
+        added: ', `STICKY_NOTES_URL`',
+        edit: (variable) => before(' | the upstreams |', variable),
+      },
+    ],
+  },
+  {
     file: 'apps/all-in-one/package.json',
     additions: [
       {
@@ -74,7 +84,7 @@ export const placesFor = (port: number): readonly Place[] => [
       {
         what: 'the import',
         added: `import { stickyNotes } from '@gatehouse/sticky-notes';`,
-        edit: line(`import { orders } from '@gatehouse/orders';`),
+        edit: (added) => before('\n/** The resource servers', `${added}\n`),
       },
       {
         what: 'sticky-notes in the list that the access table is made from',
@@ -99,7 +109,7 @@ export const placesFor = (port: number): readonly Place[] => [
       {
         what: 'the import',
         added: `import { stickyNotes } from '@gatehouse/sticky-notes';`,
-        edit: line(`import { items } from '@gatehouse/items';`),
+        edit: line(`import { startGateway } from '@gatehouse/gateway';`),
       },
       {
         what: 'npm start runs it',
@@ -181,12 +191,22 @@ export const placesFor = (port: number): readonly Place[] => [
     ],
   },
   {
+    file: 'infra/tls/docker-compose.yml',
+    additions: [
+      {
+        what: 'the issuer of its tokens over HTTPS',
+        added: '  sticky-notes: { environment: *issuer }',
+        edit: line('  auth: { environment: *issuer }'),
+      },
+    ],
+  },
+  {
     file: 'infra/observability/docker-compose.yml',
     additions: [
       {
         what: 'its traces and metrics',
         added: '  sticky-notes: *observed',
-        edit: line('  orders: *observed'),
+        edit: line('  auth: *observed'),
       },
     ],
   },
@@ -206,7 +226,7 @@ export const placesFor = (port: number): readonly Place[] => [
       {
         what: 'the alert that it is gone',
         added: ' or absent(up{service="sticky-notes"})',
-        edit: (alternative) => behind(' or absent(up{service="orders"})', alternative),
+        edit: (alternative) => behind(' or absent(up{service="auth"})', alternative),
       },
     ],
   },

@@ -148,6 +148,29 @@ test('whichever place is not as expected, its file is named with what was looked
   assert.ok(planService(copy, trinkets).changed.size > 0);
 });
 
+test('a service is made where others than users, items and orders are', (t) => {
+  const copy = copyRoot(t);
+  for (const { file } of placesFor(1)) {
+    const path = join(copy, file);
+    const text = readFileSync(path, 'utf8');
+    const others = { users: 'people', items: 'goods', orders: 'sales' };
+    const renamed = Object.entries(others).reduce(
+      (all, [name, other]) => all.replaceAll(new RegExp(name, 'gi'), other),
+      text,
+    );
+    writeFileSync(path, renamed);
+  }
+  assert.ok(planService(copy, trinkets).changed.size > 0);
+});
+
+test('what every service needs to be told is told a new one too, in each file that runs containers', () => {
+  const { changed } = planService(root, trinkets);
+  for (const file of globSync(['docker-compose.yml', 'infra/*/docker-compose.yml'], { cwd: root })) {
+    if (!/^ {2}items:/m.test(readFileSync(join(root, file), 'utf8'))) continue;
+    assert.match(changed.get(file)?.text ?? '', /^ {2}trinkets:/m, file);
+  }
+});
+
 test('what cannot be written to the end is taken back', (t) => {
   const copy = copyRoot(t);
   const plan = planService(copy, trinkets);
