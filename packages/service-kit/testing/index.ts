@@ -26,6 +26,7 @@ export interface TestedService {
   readonly url: string;
   readonly audience: string;
   readonly routes: readonly Route[];
+  /** Of a stream of events, the answer has status and headers alone. */
   call(method: string, path: string, request?: TestRequest): Promise<TestAnswer>;
 }
 
@@ -78,7 +79,10 @@ export async function createTestBench(): Promise<TestBench> {
             },
             body: text ?? (json === undefined ? null : JSON.stringify(json)),
           });
-          const answer = await response.text();
+          // A stream of events need not end.
+          const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+          if (isStream) await response.body?.cancel();
+          const answer = isStream ? '' : await response.text();
           return {
             status: response.status,
             headers: response.headers,

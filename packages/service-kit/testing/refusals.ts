@@ -21,12 +21,14 @@ type MakeOwned = (sub: string) => Promise<string>;
  * Registers the tests that every declared route must pass: whom it refuses, and which input. A new route has them by
  * being declared.
  * @param owned how to make what the routes with an `owner` are about, by their paths: `/orders/{id}` stands for
- * everything below it as well
+ * everything below it up to another id
+ * @param bodies what the routes with an `owner` take that need a body, by their names: `POST /orders/{id}/lines`
  */
 export function testRefusals(
   service: TestedService,
   bench: TestBench,
   owned: Record<string, MakeOwned> = {},
+  bodies: Record<string, unknown> = {},
 ): void {
   for (const declared of service.routes) {
     const method = declared.method.toUpperCase();
@@ -39,7 +41,7 @@ export function testRefusals(
       testGuard(name, declared, call, as, service, bench);
       testProofs(name, { method, path, as }, call, bench.issuer);
       if (declared.owner !== undefined && declared.path.includes('{')) {
-        testOwner(name, declared, as, service, owned);
+        testOwner(name, declared, as, service, owned, bodies[name]);
       }
     }
     if (declared.ifMatch) testVersions(name, declared, path, as, service);
@@ -153,27 +155,28 @@ function testOwner(
   as: Claims,
   service: TestedService,
   owned: Record<string, MakeOwned>,
+  json: unknown = {},
 ): void {
-  const { method, path, owner } = declared;
-  const [, make] = Object.entries(owned).find(([prefix]) => path.startsWith(prefix)) ?? [];
+  const { method, path, owner, body } = declared;
+  const end = path.lastIndexOf('}') + 1;
+  const [target, tail] = [path.slice(0, end), path.slice(end)];
+  const make = owned[target];
 
   test(`Z01 ${name} refuses everyone but the ${owner}, and changes nothing then`, async () => {
-    assert.ok(make, `tell testRefusals how to make what ${path} leads to`);
+    assert.ok(make, `tell testRefusals how to make what ${target} leads to`);
+    assert.ok(!body || body.safeParse(json).success, `tell testRefusals a body for ${name}`);
     const resource = await make(as.sub);
-    const tail = path.slice(path.indexOf('}') + 1);
-    const readable = service.routes.find(({ method, path: other }) => {
-      return method === 'get' && other === path.slice(0, path.length - tail.length);
-    });
+    const readable = service.routes.find(({ method, path: other }) => method === 'get' && other === target);
     const read = async () =>
       readable &&
       (await service.call('GET', resource, { as: { ...claimsFor(readable, service), sub: as.sub } }));
     const before = await read();
 
-    const call = (target: string, claims: Record<string, unknown>) =>
-      service.call(method.toUpperCase(), target + tail, {
+    const call = (to: string, claims: Record<string, unknown>) =>
+      service.call(method.toUpperCase(), to + tail, {
         as: { ...as, ...claims },
         headers: ifMatchFor(declared),
-        ...emptyBodyFor(declared),
+        ...(body && { json }),
       });
     const stranger = { sub: randomUUID() };
     const refused = await call(resource, stranger);
@@ -184,9 +187,15 @@ function testOwner(
       return;
     }
     assertProblem(refused, 404);
-    const unknown = await call(`/${resource.split('/')[1]}/${randomUUID()}`, stranger);
+    const unknown = await call(
+      target.replaceAll(/\{\w+\}/g, () => randomUUID()),
+      stranger,
+    );
     const told = ({ body: { instance, requestId, ...rest } }: TestAnswer) => rest;
     assert.deepEqual(told(refused), told(unknown));
+    // What is below something of theirs is no more to be had below something of one's own.
+    const below = (await make(stranger.sub)).replace(/[^/]+$/, () => resource.replace(/^.*\//, ''));
+    assertProblem(await call(below, stranger), 404);
     assertProblem(await call(resource, { ...stranger, roles: ['admin'] }), 404);
     assert.deepEqual((await read())?.body, before?.body);
   });
