@@ -10,7 +10,10 @@ export interface ServerEvent {
   data?: unknown;
 }
 
-/** What a route answers with that sends events: a handler gives them as they come. */
+/**
+ * What a route answers with that sends events: a handler gives them as they come. No schema cuts their data, and nobody asks for
+ * the token again: the handler gives what may leave, and ends the stream when the caller is no longer welcome.
+ */
 export const ServerEventsSchema = z
   .custom<AsyncIterable<ServerEvent>>()
   .meta({ override: { type: 'string', description: 'Server-sent events, until the stream ends' } });
