@@ -49,19 +49,18 @@ export const AuthConfigSchema = ProcessConfigSchema.extend({
 });
 export type AuthConfig = z.output<typeof AuthConfigSchema>;
 
-// What stands in infra/secrets/demo, where everybody can read it.
-const demoSecrets: readonly unknown[] = [
-  Buffer.from('gatehouse-demo-key-not-a-secret!').toString('base64url'),
-  'demo-orders-service-secret',
-  'demo-users-service-secret',
-];
+const demoKey = Buffer.from('gatehouse-demo-key-not-a-secret!').toString('base64url');
+// As those in infra/secrets/demo are named, where everybody can read them.
 const isDemoSecret = (value: unknown) =>
-  secretsIn(String(value)).some((secret) => demoSecrets.includes(secret));
+  secretsIn(String(value)).some((secret) => secret === demoKey || secret.startsWith('demo-'));
 const isPublic = 'is the public one of the demo';
+const secretNames = Object.keys(AuthConfigSchema.shape).filter(
+  (name) => name === 'ENCRYPTION_KEY' || name.endsWith('_CLIENT_SECRET'),
+);
 
 /** The environment of a process of its own, which in production must have secrets of its own. */
 export const AuthProcessConfigSchema = refuseInProduction(
-  ['ENCRYPTION_KEY', 'ORDERS_CLIENT_SECRET', 'USERS_CLIENT_SECRET'].reduce(
+  secretNames.reduce(
     (schema, name) => refuseInProduction(schema, name, isPublic, isDemoSecret),
     refineForProduction(AuthConfigSchema.required({ DATABASE_URL: true, REDIS_URL: true })),
   ),
