@@ -183,9 +183,7 @@ export function createAuthenticate({
   function verifyOnce(header: string): Promise<Caller> {
     const running = pending.get(header);
     if (running) return running;
-    const started = verify(header).finally(() => {
-      if (pending.get(header) === started) pending.delete(header);
-    });
+    const started = verify(header).finally(() => pending.delete(header));
     pending.set(header, started);
     return started;
   }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { rawRequest } from '@gatehouse/test-kit';
+import { createTestIssuer, rawRequest } from '@gatehouse/test-kit';
+import { createKeySet } from '../src/index.ts';
 import { assertInvalidToken, epochSeconds } from '../testing/guarded.ts';
 import { openApp } from './app.ts';
 
@@ -194,11 +195,22 @@ test('a remembered token is refused from the moment it expires', async (t) => {
   assert.equal((await app.get(token)).status, 200);
   t.mock.timers.tick(64_000);
   assert.equal((await app.get(token)).status, 200, 'within the leeway of five seconds');
-  t.mock.timers.tick(2000);
+  t.mock.timers.tick(1000);
   const response = await app.get(token);
   assertInvalidToken(response);
   assert.deepEqual(await response.json(), { detail: 'The access token has expired' });
   assert.deepEqual(app.verdicts, ['verified', 'remembered', 'invalid_token']);
+});
+
+test('a remembered token that a clock put back finds in the future is refused as a new one is', async (t) => {
+  const now = Date.now();
+  t.mock.timers.enable({ apis: ['Date'], now });
+  const app = await openApp(t);
+  const [remembered, unseen] = [await app.issuer.sign(), await app.issuer.sign()];
+  assert.equal((await app.get(remembered)).status, 200);
+  t.mock.timers.setTime(now - 10_000);
+  for (const token of [remembered, unseen]) assertInvalidToken(await app.get(token));
+  assert.deepEqual(app.verdicts, ['verified', 'invalid_token', 'invalid_token']);
 });
 
 test('a remembered token is refused from the moment it is revoked: by itself, by grant, by subject', async (t) => {
@@ -255,6 +267,22 @@ test('a denylist that fails in an unknown way lets nobody through', async (t) =>
   const token = await app.issuer.sign();
   assert.equal((await app.get(token)).status, 500);
   assert.equal((await app.get(token)).status, 500);
+});
+
+test('a token that could not be verified is not remembered as such: the next request has it verified anew', async (t) => {
+  const issuer = await createTestIssuer();
+  const keySet = createKeySet({ jwksUri: issuer.jwksUri });
+  let failures = 1;
+  const knows = (kid: string) => {
+    if (failures-- > 0) throw new Error('the issuer does not answer');
+    return keySet.knows(kid);
+  };
+  const app = await openApp(t, { keySet: { ...keySet, knows } }, issuer);
+  t.after(() => keySet.close());
+  await keySet.load();
+  const token = await issuer.sign();
+  assert.equal((await app.get(token)).status, 503);
+  assert.equal((await app.get(token)).status, 200);
 });
 
 test('twenty requests with the same new token verify it once', async (t) => {

@@ -3,8 +3,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createTestIssuer } from '@gatehouse/test-kit';
-import { createKeySet } from '../src/index.ts';
+import { createAuthenticate, createKeySet, createMemoryProofIds } from '../src/index.ts';
 import { assertInvalidToken } from '../testing/guarded.ts';
 import { openApp, until } from './app.ts';
 
@@ -135,6 +136,38 @@ test('J30, R14 the tokens of a withdrawn key die with the next refresh, remember
   assertInvalidToken(await app.get(remembered));
   assertInvalidToken(await app.get(unseen));
   assert.equal((await app.get(current)).status, 200);
+});
+
+test('J30 a token whose key is withdrawn while it is verified is good for nobody else, then or later', async (t) => {
+  const issuer = await createTestIssuer();
+  t.after(issuer.close);
+  const keySet = createKeySet({ jwksUri: issuer.jwksUri });
+  t.after(keySet.close);
+  await keySet.load();
+  let current = keySet.current();
+  const denylist = createMemoryDenylist();
+  t.after(denylist.close);
+  await denylist.markComplete();
+  const authenticate = createAuthenticate({
+    issuer: issuer.issuer,
+    audiences: [issuer.audience],
+    keySet: { ...keySet, current: () => current, knows: () => current !== undefined },
+    denylist,
+    dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
+  });
+  const errorOf = (token: string) =>
+    new Promise<unknown>((resolve) => {
+      const headers = { authorization: `Bearer ${token}` };
+      authenticate({ rawHeaders: [], headers, originalUrl: '/' } as never, {} as never, resolve);
+    });
+  const token = await issuer.sign();
+  const first = errorOf(token);
+  // Its verification has begun by then, and cannot be over before the event loop turns.
+  for (let i = 0; i < 10; i++) await undefined;
+  current = undefined;
+  assert.notEqual(await errorOf(token), undefined, 'it does not join the first');
+  assert.equal(await first, undefined);
+  assert.notEqual(await errorOf(token), undefined);
 });
 
 test('a refresh that brings nothing new changes nothing', async (t) => {
