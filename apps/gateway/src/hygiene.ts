@@ -16,7 +16,7 @@ const plainQuery = /^[!"$-~]*$/;
 
 // What a client might send to be taken for the gateway, for another client or for another request.
 const forgedHeader =
-  /^(?:forwarded|(?:true-|cf-|fastly-)?(?:client|connecting)-ip|http2-settings|x-(?:forward(?:ed)?|real|client|cluster|original|rewrite|http-method|method|user|scope|role|auth|authenticated|remote|host|proxy|envoy|internal|access-token|access)s?(?:-.*)?)$/;
+  /^(?:forwarded|(?:true-|cf-|fastly-)?(?:client|connecting)-ip|http2-settings|x-(?:forward(?:ed)?|real|client|cluster|original|rewrite|http-method|method|user|scope|role|auth|authenticated|remote|host|proxy|envoy|internal|access)s?(?:-.*)?)$/;
 
 // These frame the message or lead it here; RFC 9110, 7.6.1 never lets them be named in Connection.
 const framingHeaders = new Set(['content-length', 'transfer-encoding', 'host']);

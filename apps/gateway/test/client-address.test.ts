@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { BlockList } from 'node:net';
 import { test } from 'node:test';
 import { GatewayConfigSchema } from '../src/app.ts';
+import { clientAddressOf, clientNetworkOf, noteClientAddress } from '../src/client-address.ts';
 import { startTestGateway, until } from './start-gateway.ts';
 
 test('H16 H17 without trusted proxies the address is that of the connection: upstream, log and limit', async (t) => {
@@ -73,6 +75,13 @@ test('H17 behind a trusted proxy each client has a limit of its own, whatever st
     [200, 200, 429],
   );
   assert.equal(await from('2001:db8:0:1::1'), 200);
+});
+
+test('H17 clients of a socket that speaks both versions of IP are not one network', () => {
+  const req = { socket: { remoteAddress: '::ffff:203.0.113.7' }, headers: {} } as never;
+  noteClientAddress(new BlockList())(req);
+  assert.equal(clientAddressOf(req), '203.0.113.7');
+  assert.equal(clientNetworkOf(req), '203.0.113.7');
 });
 
 test('R40 a list of proxies that cannot be read is refused', () => {

@@ -7,13 +7,14 @@ import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 const most = 200_000;
 const env = { MAX_BODY_BYTES: String(most) };
-const post = `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nConnection: close\r\n`;
+const kept = `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\n`;
+const post = `${kept}Connection: close\r\n`;
 
 test('H28 a body that is declared too long is 413 at once, and no upstream is asked', async (t) => {
   const gateway = await startTestGateway(t, { env });
   const { status, text, closed } = await rawRequest(
     gateway.port,
-    `${post}Content-Length: ${most + 1}\r\n\r\n`,
+    `${kept}Content-Length: ${most + 1}\r\n\r\n`,
   );
   assert.equal(status, 413);
   assert.match(text, /application\/problem\+json/);
@@ -83,6 +84,27 @@ test('H28 the 413 of a request that waits behind another is not written into tha
   await until(() => text.endsWith('A'.repeat(200)), 2_000);
   const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
   socket.write(`${post}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(10)}`);
+  await once(socket, 'close');
+  assert.ok(text.endsWith('A'.repeat(200)), text.slice(-80));
+});
+
+test('H28 the 413 is not written into an answer that has begun before its request was there', async (t) => {
+  const gateway = await startTestGateway(t, {
+    env,
+    answer: (_req, res) => {
+      res.writeHead(200, { 'content-length': most }).write('A'.repeat(200));
+    },
+  });
+  const socket = connect(gateway.port, '127.0.0.1').on('error', () => {});
+  t.after(() => socket.destroy());
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
+  socket.write(`${post}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(4)}`);
+  await until(() => text.endsWith('A'.repeat(200)), 2_000);
+  socket.write(chunk.repeat(6));
   await once(socket, 'close');
   assert.ok(text.endsWith('A'.repeat(200)), text.slice(-80));
 });

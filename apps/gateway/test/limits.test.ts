@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createRedisClient } from '@gatehouse/redis';
 import { realServer, startRedis } from '@gatehouse/test-kit';
 import { rateLimits } from '../src/limits.ts';
-import { createSharedCounts } from '../src/shared-counts.ts';
+import { createSharedCounts, type SharedCounts } from '../src/shared-counts.ts';
 import { type Answer, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 function assertRefused(answer: Answer, policy: string): void {
@@ -146,20 +146,55 @@ test(
   },
 );
 
+/** The counts of two gateways, with the Redis that they share. */
+async function twoThatShare(t: TestContext, windowSeconds = 60) {
+  const redis = await startRedis(t, { own: true });
+  const open = async () => {
+    const client = createRedisClient(redis.url, { commandTimeout: 1_000, enableAutoPipelining: true });
+    t.after(() => client.disconnect());
+    await until(() => client.status === 'ready', 2_000);
+    return { client, counts: createSharedCounts({ name: 'caller', most: 20, windowSeconds }, client) };
+  };
+  const [one, other] = [await open(), await open()];
+  return { client: one.client, here: one.counts, there: other.counts };
+}
+
+test(
+  'R42 what one gateway has learned from another is not told again, nor forgotten with Redis',
+  realServer('redis', { own: true }),
+  async (t) => {
+    const { client, here, there } = await twoThatShare(t);
+    const count = async (counts: SharedCounts) => {
+      const { counted } = counts.take('alice');
+      await counts.share();
+      return counted.count;
+    };
+    for (const expected of [1, 3, 5]) {
+      assert.equal(await count(here), expected);
+      assert.equal(await count(there), expected + 1);
+    }
+    await client.flushall();
+    assert.equal(await count(there), 7);
+  },
+);
+
+test(
+  'R42 a window that has ended is not shared: a count in Redis would have no end',
+  realServer('redis', { own: true }),
+  async (t) => {
+    const { client, here } = await twoThatShare(t, 0.05);
+    here.take('alice');
+    await delay(100);
+    await here.share();
+    assert.deepEqual(await client.keys('*'), []);
+  },
+);
+
 test(
   'R42 a flood of those over their limit does not keep the counts of others from being shared',
   realServer('redis', { own: true }),
   async (t) => {
-    const redis = await startRedis(t, { own: true });
-    const [here, there] = await Promise.all(
-      [1, 2].map(async () => {
-        const client = createRedisClient(redis.url, { commandTimeout: 1_000, enableAutoPipelining: true });
-        t.after(() => client.disconnect());
-        await until(() => client.status === 'ready', 2_000);
-        return createSharedCounts({ name: 'caller', most: 20, windowSeconds: 60 }, client);
-      }),
-    );
-    if (!here || !there) return assert.fail();
+    const { here, there } = await twoThatShare(t);
     const flood = () => {
       for (let i = 0; i < 1_000; i++) here.take(`flood ${i}`);
     };

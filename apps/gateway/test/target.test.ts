@@ -113,6 +113,14 @@ test('H15 a host that is not ours, two hosts or none are 400', async (t) => {
   assert.equal(told.json.detail, `This host is not served here; use ${publicHost}`);
 });
 
+test('T04 two credentials are 400 in front of the authorization server too, whichever is good', async (t) => {
+  const gateway = await startTestGateway(t);
+  const second = `Host: ${publicHost}\r\nauthorization: Basic ZGVtbzpzZWNyZXQ=\r\n`;
+  for (const line of ['GET /userinfo', 'POST /token'])
+    assert.equal(await statusOf(gateway, line, second), 400);
+  assert.deepEqual(gateway.received, []);
+});
+
 test('H14 methods that no service knows are 501 without an upstream request', async (t) => {
   const gateway = await startTestGateway(t);
   for (const method of ['TRACE', 'PROPFIND', 'LOCK', 'PURGE', 'QUERY']) {
