@@ -96,7 +96,7 @@ export function createAuthenticate({
     const scheme = schemeOf(caller);
     const now = Math.floor(Date.now() / 1000);
     if (caller.expiresAt <= now - leewaySeconds) throw expired(scheme);
-    // With the clock put back, what is remembered would live longer than what is seen for the first time.
+    // Also of what is remembered: with the clock put back, it would live longer than what is seen for the first time.
     if (caller.issuedAt > now + leewaySeconds) {
       throw refuse('invalid_token', 'The access token is not valid', { scheme });
     }

@@ -113,6 +113,31 @@ export function testOddClaims(open: OpenGuarded): void {
     }
   });
 
+  test('refuses scopes and roles that are no lists of names', async (t) => {
+    const app = await open(t);
+    for (const scope of ['', undefined])
+      assert.equal((await app.get(await app.issuer.sign({ scope }))).status, 200);
+    await assertRefused(
+      app,
+      await withClaims(app.issuer, 'scope', [
+        ' a',
+        'a ',
+        'a  b',
+        'a\tb',
+        'a"b',
+        'a\u00e4',
+        1,
+        ['a'],
+        {},
+        null,
+      ]),
+    );
+    await assertRefused(
+      app,
+      await withClaims(app.issuer, 'roles', ['admin', ['admin', 1], [['admin']], {}, null]),
+    );
+  });
+
   test('J29 what a claim inherits is no claim', async (t) => {
     const app = await open(t);
     const [header, payload] = await partsOf(app.issuer);
