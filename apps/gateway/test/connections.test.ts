@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import type { Server } from 'node:http';
+import { BlockList, connect, Socket } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { limitConnections } from '../src/connections.ts';
 import { publicHost, startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const head = `Host: ${publicHost}\r\n`;
@@ -141,6 +143,21 @@ test('H27 one network has half of the connections, so that others find one', asy
   assert.equal(await isServed(elsewhere()), true);
   sockets[0]?.destroy();
   await assertServedSoon(here);
+});
+
+test('H27 a /64 of IPv6 is one network, and so is an IPv4 address, also at a socket that speaks both', () => {
+  const server = new EventEmitter();
+  limitConnections(server as Server, { most: 4, trusted: new BlockList(), onCut: () => {} });
+  const isCut = (remoteAddress: string) => {
+    const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: remoteAddress });
+    server.emit('connection', socket);
+    return socket.destroyed;
+  };
+  const addresses = ['2001:db8::1', '2001:db8::2', '2001:db8::3', '2001:db8:0:1::1'];
+  assert.deepEqual(addresses.map(isCut), [false, false, true, false]);
+  const mapped = ['::ffff:192.0.2.1', '::ffff:192.0.2.1', '::ffff:192.0.2.1', '::ffff:192.0.2.2'];
+  assert.deepEqual(mapped.map(isCut), [false, false, true, false]);
+  server.emit('close');
 });
 
 // The gateway learns a little later than the client that a connection is gone.

@@ -25,7 +25,15 @@ test('T14 a preflight of an allowed origin is 204 with what may be sent, and no 
     assert.equal(readers(answer), shop);
     assert.match(String(answer.headers['access-control-allow-methods']), /\bPUT\b/);
     const allowed = String(answer.headers['access-control-allow-headers']).toLowerCase().split(',');
-    for (const name of ['authorization', 'dpop', 'content-type', 'if-match', 'idempotency-key']) {
+    for (const name of [
+      'authorization',
+      'dpop',
+      'content-type',
+      'if-match',
+      'idempotency-key',
+      'last-event-id',
+      'traceparent',
+    ]) {
       assert.ok(allowed.includes(name), name);
     }
     assert.match(String(answer.headers.vary), /\bOrigin\b/);
