@@ -110,6 +110,30 @@ test('a client that leaves says nothing of the upstream, and does not close the 
   assert.equal(breaker.state(), 'closed', 'the next one found out, and did not have to wait');
 });
 
+test('an answer between failures begins their count anew', async () => {
+  const states: BreakerState[] = [];
+  const breaker = createBreaker((state) => states.push(state));
+  for (const isWell of [false, false, false, false, true, false, false, false, false]) {
+    breaker.admit()?.tell(isWell);
+    await delay(1);
+  }
+  assert.deepEqual(states, []);
+});
+
+test('who was asked before an upstream was given up says nothing of it any more', async () => {
+  const states: BreakerState[] = [];
+  const breaker = createBreaker((state) => states.push(state));
+  const [late, ...others] = Array.from({ length: 6 }, () => breaker.admit());
+  for (const admission of others) {
+    admission?.tell(false);
+    await delay(1);
+  }
+  late?.tell(true);
+  await delay(1);
+  assert.deepEqual(states, ['open']);
+  assert.equal(breaker.admit(), undefined);
+});
+
 test('a client that makes an upstream answer before its body is there does not have it given up', async (t) => {
   // As every service of ours is served, and as one that refuses early.
   const service = await listen((req, res) => void req.resume().on('end', () => res.end('hi')), {
