@@ -42,10 +42,11 @@ suite('the end of access', () => {
   });
   after(() => auth.close());
 
-  test('A26 signing out everywhere ends every session and refresh token, and a sign-in right after works', async () => {
-    const [one, other] = [auth.browser(), auth.browser()];
+  test('A26 signing out everywhere ends every session and refresh token of one account, and a sign-in right after works', async () => {
+    const [one, other, elsewhere] = [auth.browser(), auth.browser(), auth.browser()];
     const first = await auth.signedIn('alice', one);
     const second = await auth.signedIn('alice', other);
+    const ofBob = await auth.signedIn('bob', elsewhere);
     await signOutEverywhere(one);
     for (const { refreshToken, accessToken } of [first, second]) {
       assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
@@ -60,6 +61,9 @@ suite('the end of access', () => {
     assert.equal(auth.isDenied(again.accessToken), false);
     assert.ok(answerOf((await other.open(silent)).redirect).get('code'));
     assert.equal((await auth.refresh(again.refreshToken)).status, 200);
+    assert.equal(auth.isDenied(ofBob.accessToken), false);
+    assert.ok(answerOf((await elsewhere.open(silent)).redirect).get('code'));
+    assert.equal((await auth.refresh(ofBob.refreshToken)).status, 200);
   });
 
   test('A26 a sign-in that began before everything was signed out ends nowhere', async () => {

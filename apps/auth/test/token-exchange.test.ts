@@ -79,6 +79,13 @@ suite('token exchange', () => {
     assert.equal((await exchange(subject)).body.error, 'invalid_grant');
   });
 
+  test('the token is dated no earlier than the one it came from, so that no end of access before that takes it', async (t) => {
+    const subject = await subjectToken();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_000 });
+    const { body } = await exchange(subject);
+    assert.equal(decodeJwt(body.access_token).iat, decodeJwt(subject).iat);
+  });
+
   test('A33 refuses what the policy does not name', async () => {
     const subject = await subjectToken();
     const refusals: [Record<string, string>, string][] = [
