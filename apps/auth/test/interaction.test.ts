@@ -249,6 +249,16 @@ describe('signing in', () => {
     assert.equal((await early.send(`${signIn.url}/confirm`, csrf)).status, 400, 'consent before sign-in');
     const late = `csrf=${consent.forms[0]?.fields.csrf}&username=bob&password=${'bob-demo-pass'}`;
     assert.equal((await browser.send(consent.url, late)).status, 400, 'sign-in at the consent step');
+    // Somebody is signed in by now, but is asked for a password.
+    const asked = await app.open(browser, { prompt: 'login' });
+    for (const step of ['confirm', 'continue']) {
+      const token = `csrf=${asked.forms[0]?.fields.csrf}`;
+      assert.equal(
+        (await browser.send(`${asked.url}/${step}`, token)).status,
+        400,
+        `${step} at the sign-in step`,
+      );
+    }
     for (const uid of ['unknown', '__proto__', '%00', '..%2f..', 'x'.repeat(3_000)]) {
       const page = await app.browser().open(`${issuer}/interaction/${uid}`);
       assert.equal(page.status, 400, uid);
