@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { callerOf } from '@gatehouse/auth-middleware';
-import { listenApp } from '@gatehouse/test-kit';
+import { createProofKey, listenApp } from '@gatehouse/test-kit';
 import express from 'express';
 import { SignJWT } from 'jose';
 import { createLogger, createMetrics, guardVariables, openGuard, problemHandler } from '../src/index.ts';
@@ -49,8 +49,11 @@ async function startService(t: TestContext, variables: Record<string, string>, b
       app.use(problemHandler(logger));
       const { url, close } = await listenApp(app);
       t.after(close);
-      return async (token: string) => {
-        const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+      return async (token: string, proof?: string) => {
+        const headers = proof
+          ? { authorization: `DPoP ${token}`, dpop: proof }
+          : { authorization: `Bearer ${token}` };
+        const response = await fetch(url, { headers });
         return { status: response.status, body: (await response.json()) as Record<string, unknown> };
       };
     },
@@ -79,6 +82,17 @@ for (const alg of ['RS256', 'PS256', 'ES256'] as const) {
     assert.deepEqual([body.subject, body.scopes], ['auth0|5f7c8ec7c33c6c004bbafe82', ['items:read']]);
   });
 }
+
+test('J34 proofs beside their tokens are for the URL that clients call, which is not the provider’s', async (t) => {
+  const service = await startService(t, { TOKEN_ISSUER: issuer, DENYLIST: 'none' });
+  const key = service.publish('ES256', 'ec');
+  const get = await service.listen();
+  const holder = await createProofKey();
+  const token = await sign(key, 'ES256', { cnf: { jkt: holder.thumbprint } });
+  const statusFor = async (url: string) => (await get(token, await holder.prove({ url, token }))).status;
+  assert.equal(await statusFor('http://localhost:8080/'), 200);
+  assert.equal(await statusFor(issuer), 401);
+});
 
 test('no other algorithm is taken than the one that is set, whatever else is published', async (t) => {
   const service = await startService(t, {
