@@ -57,7 +57,8 @@ describe('a Redis of several, with sentinels', realServer('redis', own), () => {
       return known.filter(({ jti }) => !reader.isRevoked(token({ jti }))).length;
     };
     await reader.ready();
-    await until(() => acknowledged.length > 100);
+    // The replicas may have to come for the data more than once.
+    await until(() => acknowledged.length > 100, 60_000);
     await until(() => wrong() === 0);
     for (const { pause } of replicas) pause();
     const alone = writer.append([toRevocation(randomUUID())]);
