@@ -9,8 +9,7 @@ import helmet from 'helmet';
 export function securityHeaders({ tls }: { tls: boolean }): RequestHandler {
   const headers = new Map<string, string>();
   const recorder = {
-    // In small letters already, as node:http keeps them and would make them for each answer.
-    setHeader: (name: string, value: string) => headers.set(name.toLowerCase(), value),
+    setHeader: (name: string, value: string) => headers.set(name, value),
     removeHeader: () => {},
   };
   // The headers never differ between requests, so helmet runs once and its answer is kept.

@@ -57,13 +57,13 @@ export const forwardedPaths: readonly ForwardedPath[] = [
 export type Importance = 'docs' | 'reads' | 'writes' | 'vital';
 
 // Every request is held against these.
-const places = forwardedPaths.map((row) => ({ row, below: `${row.path}/` }));
+const rows = forwardedPaths.map((row) => ({ row, below: `${row.path}/` }));
 
 /** The row of the routing table that a request falls under, if it is forwarded at all. */
 export function rowOf(url: string): ForwardedPath | undefined {
   const queryAt = url.indexOf('?');
   const path = queryAt === -1 ? url : url.slice(0, queryAt);
-  return places.find(({ row, below }) => path === row.path || path.startsWith(below))?.row;
+  return rows.find(({ row, below }) => path === row.path || path.startsWith(below))?.row;
 }
 
 /** How much a request matters, as far as its first line tells: what is not forwarded, the least. */

@@ -2,7 +2,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 
 /**
  * One handler that is all of these in turn; what one of them throws, rejects with or hands to `next` leaves it as its error.
- * Express does the same for the handlers of an app, but makes some kilobytes of objects for each that a request passes.
+ * Express does the same for the handlers of an app, but makes a kilobyte of objects for each that a request passes.
  */
 export function compose(...handlers: readonly RequestHandler[]): RequestHandler {
   return (req, res, next) => pass(handlers, 0, req, res, next);
