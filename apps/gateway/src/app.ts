@@ -20,7 +20,7 @@ import {
   serve,
   tlsFilesOf,
 } from '@gatehouse/service-kit/core';
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
 import { type CutReason, limitConnections } from './connections.ts';
@@ -59,21 +59,47 @@ export interface GatewayDependencies {
   metrics: Metrics;
 }
 
+export interface Gateway {
+  /** Takes every request; they must be of the app's own classes (messagesOf() in service-kit). */
+  readonly entrance: RequestListener;
+  /** Answers what is not forwarded. */
+  readonly app: Express;
+}
+
 /** The gateway: this is the order of things that every request goes through. */
-export function createGatewayApp(deps: GatewayDependencies): Express {
+export function createGateway(deps: GatewayDependencies): Gateway {
+  const app = createOwnApp(deps);
+  // In front of Express, whose router would cost what is forwarded more than all of these checks.
+  const steps = compose(
+    requestContext({ ...deps, addressOf: clientAddressOf }),
+    ...(deps.explained ? [explain('gateway')] : []),
+    securityHeaders({ tls: deps.issuer.startsWith('https:') }),
+    deps.limits.limitAddress,
+    hygiene(deps),
+    forwardRows(deps),
+  );
+  return {
+    app,
+    entrance(message, answer) {
+      const [req, res] = [message as Request, answer as Response];
+      req.originalUrl = req.url;
+      steps(req, res, (error) => {
+        res.locals.error = error;
+        app(req, res);
+      });
+    },
+  };
+}
+
+/** The routes of the gateway itself, and the one exit for every error. */
+function createOwnApp(deps: GatewayDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', false);
 
-  app.use(
-    compose(
-      requestContext({ ...deps, addressOf: clientAddressOf }),
-      ...(deps.explained ? [explain('gateway')] : []),
-      securityHeaders({ tls: deps.issuer.startsWith('https:') }),
-      deps.limits.limitAddress,
-      hygiene(deps),
-      forwardRows(deps),
-    ),
-  );
+  app.use((_req, res, next) => {
+    res.set(res.locals.headers);
+    next(res.locals.error);
+  });
   app.use('/health', deps.health.router);
   app.use(createDocsRouter(deps.document));
   app.use(createExplorerRouter());
@@ -166,7 +192,7 @@ export async function startGateway(
   opening.defer(() => document.close());
   const proxies = createProxies(urls, { logger, metrics });
   for (const proxy of Object.values(proxies)) opening.defer(() => proxy.close());
-  const app = createGatewayApp({
+  const { entrance, app } = createGateway({
     issuer: config.ISSUER,
     tokenIssuer: config.TOKEN_ISSUER ?? config.ISSUER,
     allowedHosts: config.ALLOWED_HOSTS,
@@ -194,7 +220,7 @@ export async function startGateway(
   opening.defer(() => overload.close());
   const trusted = config.TRUSTED_PROXIES;
   const noteAddress = noteClientAddress(trusted);
-  const guarded = overload.guard(app);
+  const guarded = overload.guard(entrance);
   const listener: RequestListener = (req, res) => {
     noteAddress(req);
     guarded(req, res);

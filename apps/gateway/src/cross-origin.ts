@@ -40,8 +40,10 @@ export function crossOrigin(origins: readonly string[]): RequestHandler[] {
       const { method, headers } = req;
       // The library takes all of them for preflights.
       const isOtherOptions = method === 'OPTIONS' && headers['access-control-request-method'] === undefined;
-      if (isOtherOptions) next();
-      else share(req, res, next);
+      if (isOtherOptions) return next();
+      // It answers these by itself.
+      if (method === 'OPTIONS') res.set(res.locals.headers);
+      share(req, res, next);
     },
   ];
 }

@@ -106,7 +106,7 @@ export function createRateLimits(
     if (!isOver) return counted;
     refusals.inc({ policy: policy.name });
     noteCheck(req, 'limits', policy.name);
-    res.setHeader('RateLimit', usageOf(policy, counted));
+    res.locals.headers.ratelimit = usageOf(policy, counted);
     throw new Problem(429, 'There have been too many requests; wait for the end of the window', {
       headers: { 'Retry-After': String(secondsLeft(counted)) },
     });
@@ -119,14 +119,14 @@ export function createRateLimits(
     limitAddress(req, res, next) {
       // Whoever asks whether we live must hear it.
       if (isHealthCheck(req.url)) return next();
-      res.setHeader('RateLimit-Policy', addressPolicy);
+      res.locals.headers['ratelimit-policy'] = addressPolicy;
       const counted = take(address, req, res);
       (req as Limited)[addressCount] = counted;
-      res.setHeader('RateLimit', usageOf(address, counted));
+      res.locals.headers.ratelimit = usageOf(address, counted);
       next();
     },
     limitCaller(req, res, next) {
-      res.setHeader('RateLimit-Policy', callerPolicies);
+      res.locals.headers['ratelimit-policy'] = callerPolicies;
       const ofCaller = take(caller, req, res);
       let ofClient: Count;
       try {
@@ -141,7 +141,7 @@ export function createRateLimits(
       const ofAddress = (req as Limited)[addressCount];
       if (ofAddress && address.most - ofAddress.count < policy.most - counted.count)
         [policy, counted] = [address, ofAddress];
-      res.setHeader('RateLimit', usageOf(policy, counted));
+      res.locals.headers.ratelimit = usageOf(policy, counted);
       next();
     },
     async close() {

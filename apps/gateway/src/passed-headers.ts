@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
 // RFC 9110, 7.6.1 and the old Proxy-Connection: these speak of one hop, and undici writes its own.
 const hopByHop = new Set([
@@ -29,18 +29,21 @@ export function headersForUpstream(
   return headers;
 }
 
-/** Sets the upstream's headers that the client is to see. */
+/**
+ * Adds the upstream's headers that the client is to see to `ours`, in the place of ours of the same name. What `res` says
+ * that it varies by, it still does.
+ */
 export function passOnHeaders(
   headers: Record<string, string | string[] | undefined>,
+  ours: OutgoingHttpHeaders,
   res: ServerResponse,
 ): void {
   const named = namedInConnection(headers.connection);
   for (const name in headers) {
     const value = headers[name];
     if (value === undefined || keptFromClient.has(name) || named?.has(name)) continue;
-    // What the answer here varies by, it still does.
-    if (name === 'vary') res.appendHeader(name, value);
-    else res.setHeader(name, value);
+    if (name === 'vary' && res.hasHeader(name)) res.appendHeader(name, value);
+    else ours[name] = value;
   }
 }
 

@@ -104,6 +104,7 @@ export function createUpstreamProxy(
           latency.observe(milliseconds / 1_000);
           (res as Response).locals.upstreamMs = Math.round(milliseconds * 100) / 100;
         },
+        headersOf: (res) => (res as Response).locals.headers,
         totalTimeoutMs: 60_000,
         waitTimeoutMs: silenceTimeoutMs,
         places,
@@ -137,6 +138,7 @@ export function createUpstreamProxy(
   return {
     handler(req, res, next) {
       const { url } = req;
+      req.next = next;
       // For the filter, which lets everything pass, the library would parse it.
       req.url = '';
       void forward(req, res, next);

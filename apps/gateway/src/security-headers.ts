@@ -1,16 +1,21 @@
+import { requestIdOf } from '@gatehouse/service-kit/core';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
 /**
- * Every answer carries helmet's headers, fit for an API that is never framed nor rendered. An upstream's own value of
- * one of them replaces ours: the sign-in pages bring the content security policy that they need.
+ * Every answer carries helmet's headers, fit for an API that is never framed nor rendered, and the id of its request. They
+ * begin `res.locals.headers`, what every answer has from the gateway: names in lower case, written together with the
+ * upstream's or by the app, as it costs more to set each on its way. An upstream's own value of one of helmet's replaces
+ * ours: the sign-in pages bring the content security policy that they need.
  * @param tls whether clients reach the gateway by https
  */
 export function securityHeaders({ tls }: { tls: boolean }): RequestHandler {
-  const headers = new Map<string, string>();
+  const headers: Record<string, string> = {};
   const recorder = {
-    setHeader: (name: string, value: string) => headers.set(name, value),
-    removeHeader: () => {},
+    setHeader(name: string, value: string) {
+      headers[name.toLowerCase()] = value;
+    },
+    removeHeader() {},
   };
   // The headers never differ between requests, so helmet runs once and its answer is kept.
   helmet({
@@ -28,8 +33,8 @@ export function securityHeaders({ tls }: { tls: boolean }): RequestHandler {
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
   })({} as never, recorder as never, () => {});
-  return (_req, res, next) => {
-    res.setHeaders(headers);
+  return (req, res, next) => {
+    res.locals.headers = { ...headers, 'x-request-id': requestIdOf(req) };
     next();
   };
 }

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { PassThrough } from 'node:stream';
 import { TLSSocket } from 'node:tls';
@@ -20,6 +20,8 @@ export interface TransportLimits {
   retries: RetryBudget;
   /** Told how long an upstream took to begin its answer, the wait for a connection included. */
   onAnswer: (res: ServerResponse, milliseconds: number) => void;
+  /** What an answer has already, names in lower case; the upstream's are added. */
+  headersOf: (res: ServerResponse) => OutgoingHttpHeaders;
   /** From the request to the last byte of the answer, waiting for a connection included, in milliseconds. */
   totalTimeoutMs: number;
   /** How long a request may wait for a connection, in milliseconds. */
@@ -136,16 +138,17 @@ class Exchange implements Dispatcher.DispatchHandler {
       controller.abort(new TransportError('CODED'));
       return;
     }
-    passOnHeaders(headers, this.#res);
+    const head = this.#limits.headersOf(this.#res);
+    passOnHeaders(headers, head, this.#res);
     // RFC 9110, 8.6
-    if (status === 204) this.#res.removeHeader('content-length');
+    if (status === 204) delete head['content-length'];
     noteNextHop(this.#req, 'upstream', status, headers['server-timing']);
     this.#status = status;
     this.#limits.onAnswer(this.#res, performance.now() - this.#askedAt);
     // The others wait for what this one finds out, however long its body is.
     if (this.#admission?.isProbe) this.#tell(true);
     this.#contentLength = Number(headers['content-length'] ?? -1);
-    this.#res.writeHead(status);
+    this.#res.writeHead(status, head);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -38,6 +38,8 @@ test('T14 a preflight of an allowed origin is 204 with what may be sent, and no 
     }
     assert.match(String(answer.headers.vary), /\bOrigin\b/);
     assert.equal(answer.headers['access-control-allow-credentials'], undefined);
+    assert.ok(answer.headers['x-request-id'], 'what every answer has');
+    assert.equal(answer.headers['x-content-type-options'], 'nosniff');
   }
   assert.deepEqual(gateway.received, []);
 });

@@ -49,6 +49,7 @@ async function startProxy(
         breaker: createBreaker(() => {}),
         retries: createRetryBudget(savedRetries),
         onAnswer: () => {},
+        headersOf: () => ({}),
         totalTimeoutMs,
         waitTimeoutMs,
         places: new Places({ collecting, inFlight, streaming }),

@@ -6,7 +6,7 @@ import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createOpenApi } from './openapi.ts';
 import { notFound, problemHandler } from './problem.ts';
-import { requestContext } from './request-context.ts';
+import { requestContext, requestIdOf } from './request-context.ts';
 import { createRouter, type Route } from './route.ts';
 
 interface ServiceAppDependencies {
@@ -34,7 +34,8 @@ export function createServiceApp(deps: ServiceAppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing').set('query parser', 'simple');
   app.use(
-    compose(requestContext(deps), ...(deps.explained ? [explain(deps.name)] : []), (_req, res, next) => {
+    compose(requestContext(deps), ...(deps.explained ? [explain(deps.name)] : []), (req, res, next) => {
+      res.setHeader('X-Request-Id', requestIdOf(req));
       res.setHeader('X-Content-Type-Options', 'nosniff');
       next();
     }),

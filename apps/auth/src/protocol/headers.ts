@@ -1,4 +1,4 @@
-import { Problem } from '@gatehouse/service-kit';
+import { Problem, requestIdOf } from '@gatehouse/service-kit';
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 import { noteClientAddress } from '../client-address.ts';
@@ -40,6 +40,7 @@ export function securityHeaders(issuer: string): RequestHandler {
     strictTransportSecurity: issuer.startsWith('https:') && { maxAge: 31_536_000 },
   });
   return (req, res, next) => {
+    res.setHeader('X-Request-Id', requestIdOf(req));
     res.setHeader('Cache-Control', 'no-store');
     protect(req, res, next);
   };
