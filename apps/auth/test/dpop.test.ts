@@ -19,7 +19,16 @@ import {
   tokenIntrospection,
   tokenRevocation,
 } from 'openid-client';
-import { boundTokens, createProver, newCode, type Prover, post, secure } from './secure-client.ts';
+import {
+  authenticated,
+  boundTokens,
+  createProver,
+  newCode,
+  type Prover,
+  post,
+  requestOf,
+  secure,
+} from './secure-client.ts';
 import {
   authorizeUrl,
   callback,
@@ -148,7 +157,36 @@ suite('tokens bound to a key', () => {
     const ask = () => auth.send('/token', { method: 'POST', body, headers: { ...headers, ...type } });
     const answers = await Promise.all(Array.from({ length: 20 }, ask));
     assert.equal(answers.filter(({ status }) => status === 200).length, 1);
-    for (const { status, body } of answers) if (status !== 200) assert.equal(body.error, 'invalid_grant');
+    for (const { status, body } of answers) {
+      if (status !== 200) assert.deepEqual([status, body.error], [400, 'invalid_dpop_proof']);
+    }
+  });
+
+  test('who brings a used proof hears that, at every endpoint, and what came with it stays good', async () => {
+    const proofs = { token: await toToken(), par: await prover.proof('POST', '/par') };
+    const { body } = await post(auth, '/token', await newCode(auth), proofs.token);
+    const refresh = { grant_type: 'refresh_token', refresh_token: body.refresh_token };
+    const token = body.access_token;
+    const toUserinfo = await prover.proof('GET', '/userinfo', { token });
+    assert.equal((await userinfo('DPoP', token, toUserinfo)).status, 200);
+    assert.equal((await post(auth, '/par', requestOf(), proofs.par)).status, 201);
+    const refused = [
+      await userinfo('DPoP', token, toUserinfo),
+      await post(auth, '/par', requestOf(), proofs.par),
+      await post(auth, '/token', refresh, proofs.token),
+    ];
+    const told = refused.map(({ status, body }) => [status, body.error]);
+    const error = 'invalid_dpop_proof';
+    assert.deepEqual(told, [
+      [401, error],
+      [400, error],
+      [400, error],
+    ]);
+    assert.match(refused[0]?.headers.get('www-authenticate') ?? '', /^DPoP .*error="invalid_dpop_proof"/);
+    // A used assertion is no used proof, whatever proof is beside it.
+    const form = { ...refresh, ...(await authenticated()) };
+    assert.equal((await post(auth, '/token', form, await toToken())).status, 200);
+    assert.equal((await post(auth, '/token', form, await toToken())).body.error, 'invalid_client');
   });
 
   test('a proof that is dated ahead is remembered for as long as it is taken', async (t) => {

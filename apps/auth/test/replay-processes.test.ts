@@ -54,7 +54,7 @@ suite('what works once, brought to two processes on one PostgreSQL', needed, () 
       const { refresh_token = '' } = families.pop() ?? {};
       return post(auth, '/token', { grant_type: 'refresh_token', refresh_token }, proof);
     });
-    assertOnce(answers, 400, 'invalid_grant');
+    assertOnce(answers, 400, 'invalid_dpop_proof');
   });
 
   test('A31 what was pushed to one is known to the other, and gives one code', async () => {
