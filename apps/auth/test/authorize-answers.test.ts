@@ -10,6 +10,7 @@ import {
   issuer,
   pkce,
   redemption,
+  reporting,
   signIn,
   startTestAuth,
   type TestAuth,
@@ -89,6 +90,36 @@ suite('what an authorization request is answered with', () => {
     for (const other of ['urn:gatehouse:items', 'urn:gatehouse:accounts']) {
       const url = `${authorizeUrl({ resource })}&${new URLSearchParams({ resource: other })}`;
       assert.equal(errorOf(await auth.browser().open(url)), 'invalid_target', other);
+    }
+  });
+
+  test('A34 the API may be asked for by the address in its metadata too, at one endpoint or at both', async () => {
+    const audience = 'urn:gatehouse:api';
+    const names = [issuer, `${issuer}/`, audience, undefined];
+    for (const asked of names) {
+      for (const redeemed of names) {
+        const browser = auth.browser();
+        const answer = await signIn(browser, authorizeUrl({ resource: asked }));
+        const resource: Record<string, string> = redeemed === undefined ? {} : { resource: redeemed };
+        const { status, body } = await auth.token({ ...redemption(answer), ...resource }, demoWeb);
+        assert.equal(status, 200, `${asked}, then ${redeemed}`);
+        const refreshed = (await auth.refresh(body.refresh_token, resource)).body;
+        for (const { access_token } of [body, refreshed]) {
+          assert.equal(decodeJwt(access_token).aud, audience);
+          assert.match(String(decodeJwt(access_token).scope), /items:read/);
+        }
+      }
+    }
+    const form = { grant_type: 'client_credentials', scope: 'items:read' };
+    for (const resource of [issuer, `${issuer}/`]) {
+      const { body } = await auth.token({ ...form, resource }, reporting);
+      assert.equal(decodeJwt(body.access_token).aud, audience);
+    }
+    const others = [`${issuer}/orders`, `${issuer}#`, `${issuer}1`, issuer.replace('http', 'https')];
+    for (const resource of others) {
+      const { body } = await auth.token({ ...form, resource }, reporting);
+      const page = await auth.browser().open(authorizeUrl({ resource }));
+      assert.deepEqual([body.error, errorOf(page)], ['invalid_target', 'invalid_target'], resource);
     }
   });
 

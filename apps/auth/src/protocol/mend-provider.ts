@@ -4,7 +4,7 @@ import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { recordAnswers } from '../audit/record-answers.ts';
-import { deviceGrant, isClientSecret } from '../clients/clients.ts';
+import { deviceGrant, isClientSecret, tokenExchange } from '../clients/clients.ts';
 import { scopesInOwnName } from '../grants/client-credentials.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { letTheStoreEndSessions } from './ended-sessions.ts';
@@ -12,7 +12,7 @@ import { replaceLogoutForms } from './logout-forms.ts';
 import { refuseForeignForms } from './own-forms.ts';
 import { letTheStoreRotate } from './refresh-grace.ts';
 import { letTheStoreDetectReplays } from './replay.ts';
-import { apiAudience, apiScopes } from './scopes.ts';
+import { apiScopes, isApi } from './scopes.ts';
 import { Unavailable } from './unavailable.ts';
 
 interface MendDependencies {
@@ -56,9 +56,13 @@ function adjustClients(provider: Provider): void {
     if (isAsked && !isAllowed) throw new errors.UnauthorizedClient();
     // The library looks at the resource too late: after it has used up the code or the refresh token.
     const resource = isAsked ? oidc?.params?.resource : undefined;
-    const isKnown =
-      type === 'client_credentials' ? scopesInOwnName(this, resource) : resource === apiAudience;
-    if (resource !== undefined && !isKnown) throw new errors.InvalidTarget();
+    if (resource === undefined) return isAllowed;
+    // By either of its names the API is what was granted under either. An exchange is for an audience.
+    if (oidc?.params && type !== tokenExchange && isApi(resource, provider.issuer)) {
+      oidc.params.resource = undefined;
+    } else if (type !== 'client_credentials' || !scopesInOwnName(this, resource)) {
+      throw new errors.InvalidTarget();
+    }
     return isAllowed;
   };
 }

@@ -27,7 +27,7 @@ import { requireNarrowAssertion } from './client-assertions.ts';
 import { fetchOutside } from './ended-sessions.ts';
 import { mendProvider } from './mend-provider.ts';
 import { allowedScopes, requireScopes } from './requested-scopes.ts';
-import { apiAudience, lifetimes, openidScopes, resourceServer } from './scopes.ts';
+import { apiAudience, isApi, lifetimes, openidScopes, resourceServer } from './scopes.ts';
 import { orUnavailable } from './unavailable.ts';
 
 export interface ProviderDependencies {
@@ -197,7 +197,7 @@ function apiFor(ctx: KoaContextWithOIDC, resource: string, client: Client) {
     requireScopes(ctx, own);
     return resourceServer(resource, own);
   }
-  if (resource !== apiAudience) throw new errors.InvalidTarget();
+  if (!isApi(resource, ctx.oidc.issuer)) throw new errors.InvalidTarget();
   const api = allowedScopes(client);
   const granted = [...api, 'openid', 'profile', 'email'];
   const asked = [...ctx.oidc.requestParamScopes];

@@ -3,6 +3,15 @@ import type { ResourceServer } from 'oidc-provider';
 /** The audience of the tokens that clients call the gateway with. */
 export const apiAudience = 'urn:gatehouse:api';
 
+/**
+ * Whether a client that names this resource means the API: it may know the audience, or the address in the gateway's
+ * metadata (RFC 9728), with or without the slash that a URL parser adds.
+ */
+export function isApi(resource: unknown, issuer: string): boolean {
+  if (typeof resource !== 'string') return false;
+  return resource === apiAudience || URL.parse(resource)?.href === new URL(issuer).href;
+}
+
 /** The audience of the tokens that the users service calls the accounts API of this server with. */
 export const accountsAudience = 'urn:gatehouse:accounts';
 
