@@ -125,9 +125,11 @@ export function publishOnly(provider: Provider, keys: readonly JWK[]): void {
 type Next = () => Promise<void>;
 
 const clientEndpoints = ['/par', '/token', '/introspect', '/revoke', '/device/authorize'];
-const saysNothingOfItself = [
+const isNoAuthentication = [
   'no client authentication mechanism provided',
   'invalid authorization header value format',
+  'client_id and client_secret in the authorization header are not properly encoded',
+  'client_secret must be provided in the Authorization header',
 ];
 
 /** Answers programs in JSON, whatever they accept, and 401 with a challenge when they do not say who they are. */
@@ -139,11 +141,10 @@ async function answerClients(ctx: KoaContextWithOIDC, next: Next): Promise<void>
   await next();
   if (!isForClients) return;
   const { error_description: told = '' } = (ctx.body ?? {}) as { error_description?: string };
-  if (ctx.status === 400 && saysNothingOfItself.includes(told)) {
+  if (ctx.status === 400 && isNoAuthentication.includes(told)) {
     // RFC 6749, 5.2, where the library says invalid_request.
-    const { error, error_description } = new errors.InvalidClientAuth();
     ctx.status = 401;
-    ctx.body = { error, error_description };
+    ctx.body = { error: 'invalid_client', error_description: told };
   }
   // RFC 9110, 15.5.2. The library does this for requests with an Authorization header alone.
   if (ctx.status === 401 && !ctx.response.get('WWW-Authenticate')) {
