@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -61,6 +61,17 @@ function faults(clients: unknown, env: Record<string, string> = {}): readonly st
 }
 
 suite('clients of the configuration', () => {
+  test('what the README shows is taken, with a secret that is the same with and without form-encoding', async () => {
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+    const [, example = ''] = /^```json\n(.*?)^```/ms.exec(readme) ?? [];
+    const [client] = JSON.parse(example);
+    const [command = '', ...args] = client.client_secret.split(' ');
+    const client_secret = execFileSync(command, args, { encoding: 'utf8' }).trim();
+    assert.deepEqual(faults([{ ...client, client_secret }]), []);
+    // curl -u and most libraries send it as it is; a plus would be read as a space.
+    assert.equal(new URLSearchParams({ client_secret }).toString(), `client_secret=${client_secret}`);
+  });
+
   test('every kind of client is taken as it stands, and nothing set means none', () => {
     const kinds = [
       shop,
