@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBrowser } from '@gatehouse/test-kit';
+import { clientCredentialsGrant } from 'openid-client';
+import { client } from '../clients.ts';
 import { call } from '../http.ts';
 import { gateway } from '../target.ts';
 
@@ -76,4 +78,8 @@ test('A39 a refused client learns where tokens come from', async () => {
   const { body } = await call<{ resource: string; authorization_servers: string[] }>(address);
   assert.equal(body.resource, gateway);
   assert.deepEqual(body.authorization_servers, [gateway]);
+  // RFC 8707: and asks there for what it has been told.
+  const asked = { scope: 'items:read', resource: body.resource };
+  const { access_token } = await clientCredentialsGrant(await client('demo-reporting'), asked);
+  assert.equal((await call(`${gateway}/items`, { token: access_token })).status, 200);
 });
