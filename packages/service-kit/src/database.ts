@@ -7,7 +7,7 @@ import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import { requireSetting } from './config.ts';
-import { isDatabaseUnavailable } from './database-errors.ts';
+import { isDatabaseRefusal, isDatabaseUnavailable } from './database-errors.ts';
 import type { Logger } from './log.ts';
 import { traceQueries } from './trace-queries.ts';
 
@@ -137,7 +137,8 @@ async function connectWithin(timeoutMs: number, pool: pg.Pool, logger: Logger): 
       await pool.query('select 1');
       return;
     } catch (error) {
-      if (!isDatabaseUnavailable(error) || performance.now() > giveUpAt) throw error;
+      const mayCome = isDatabaseUnavailable(error) && !isDatabaseRefusal(error);
+      if (!mayCome || performance.now() > giveUpAt) throw error;
       logger.warn({ err: error }, 'the database is not there yet');
       await delay(500);
     }

@@ -222,3 +222,33 @@ test(
     await assert.rejects(late, isDatabaseUnavailable);
   },
 );
+
+test(
+  'a server that lets us in no more is unavailable, and a process that starts says so at once',
+  realServer('postgres', { own: true }),
+  async (t) => {
+    const server = await startPostgres(t, { own: true });
+    const admin = await open({ url: server.url });
+    t.after(() => admin.close());
+    await admin.db.execute(sql`create role notes superuser login`);
+    const url = server.url.replace('postgres@', 'notes@');
+    const database = await open({ url });
+    t.after(() => database.close());
+    await admin.db.execute(sql`alter role notes nologin`);
+    await admin.db.execute(
+      sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'notes'`,
+    );
+    await assert.rejects(database.ping(), isDatabaseUnavailable, 'the connection that there was');
+    await assert.rejects(database.ping(), { code: '28000' });
+    await assert.rejects(database.db.execute(sql`select 1`), isDatabaseUnavailable);
+    await assert.rejects(
+      database.db.transaction(async () => {}),
+      isDatabaseUnavailable,
+    );
+    const startedAt = performance.now();
+    await assert.rejects(open({ url }), { code: '28000' });
+    const nowhere = server.url.replace(/postgres$/, 'nowhere');
+    await assert.rejects(open({ url: nowhere }), { code: '3D000' });
+    assert.ok(performance.now() - startedAt < 10_000);
+  },
+);
