@@ -137,6 +137,8 @@ async function start(
   const end = async (name: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
+    // Else a process that has nothing else to do would not wait for it.
+    child.ref();
     signal('SIGCONT');
     if (name === 'SIGKILL') signal(name);
     else child.kill(name);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { realServer, startPostgres, startRedis } from '../src/index.ts';
 
@@ -47,6 +49,25 @@ test(
     postgres.resume();
     assert.deepEqual((await answer).rows, [{ one: 1 }]);
     await client.end();
+  },
+);
+
+test(
+  'a process that does nothing else waits for the end of its server',
+  realServer('redis', own),
+  async () => {
+    const script = `
+    import { startRedis } from '@gatehouse/test-kit';
+    const redis = await startRedis(undefined, { own: true });
+    await redis.stop();
+    console.log('ended');`;
+    const options = { cwd: import.meta.dirname };
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '--eval', script],
+      options,
+    );
+    assert.equal(stdout, 'ended\n');
   },
 );
 
