@@ -58,7 +58,7 @@ export function createVerifyToken(
 
   return async (token) => {
     await runAlone(verify, token);
-    // The library forgives a byte order mark, bad UTF-8 and stray bits; two readers may then see two tokens.
+    // The library forgives a byte order mark and stray bits; two readers may then see two tokens.
     const [, payload, signature] = token.split('.');
     decodeBytes(signature);
     return callerFrom(decodeJson(payload));
