@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-data';
+import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
 import { freePort } from '@gatehouse/test-kit';
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
+import { createAuditLog } from '../src/audit/audit-log.ts';
 import { createAuditReader } from '../src/audit/audit-reader.ts';
 import { mostFailures } from '../src/audit/failure-bound.ts';
 import { auditEvents } from '../src/schema.ts';
@@ -319,4 +321,26 @@ test('failures of strangers are recorded up to a bound, and counted beyond it', 
   } finally {
     await auth.close();
   }
+});
+
+test('what found no room is counted on until its number is written', async () => {
+  let isAway = false;
+  const written: { suppressed?: number }[] = [];
+  const execute = async (query: SQL) => {
+    if (isAway) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
+    const rows = JSON.parse(String(query.queryChunks.find((chunk) => typeof chunk === 'string')));
+    written.push(...rows.map(({ detail }: Entry) => detail).filter(({ suppressed = 0 }) => suppressed > 0));
+  };
+  const metrics = createMetrics('auth');
+  const logger = createLogger({ name: 'auth', level: 'silent' });
+  const audit = createAuditLog({ db: { execute } as unknown as Db, metrics, logger });
+  for (let attempt = 0; attempt < mostFailures.ofNetwork + 5; attempt += 1)
+    await audit.record({ event: 'sign-in', outcome: 'failure' });
+  isAway = true;
+  await audit.close();
+  isAway = false;
+  await audit.close();
+  assert.deepEqual(written, [{ suppressed: 5 }]);
+  await audit.close();
+  assert.deepEqual(written, [{ suppressed: 5 }], 'and not again');
 });

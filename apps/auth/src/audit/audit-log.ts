@@ -104,6 +104,7 @@ export function createAuditLog({
   async function recordSuppressed() {
     for (const [event, suppressed] of bound.turn()) {
       await rows.add({ event, outcome: 'failure', detail: { suppressed } });
+      bound.settle(event, suppressed);
     }
   }
   const minutes = repeat(minuteMs, 'audit of suppressed failures', recordSuppressed, logger);

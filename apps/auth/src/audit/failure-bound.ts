@@ -4,8 +4,10 @@ import type { AuditEventName } from './audit-log.ts';
 export interface FailureBound {
   /** Whether there is room for one more failure from this network. */
   admit(event: AuditEventName, network: string): boolean;
-  /** Begins the next minute; returns how many failures of which kind found no room in the last. */
-  turn(): Map<AuditEventName, number>;
+  /** Begins the next minute; returns how many failures of which kind found no room and are not settled yet. */
+  turn(): ReadonlyMap<AuditEventName, number>;
+  /** So many of a kind have been recorded as a number. */
+  settle(event: AuditEventName, recorded: number): void;
 }
 
 export const mostFailures = { ofNetwork: 10, ofAll: 100 };
@@ -15,7 +17,7 @@ export function createFailureBound(): FailureBound {
   let admitted = 0;
   // As long as the bound for all at the most.
   let ofNetwork = new Map<string, number>();
-  let refused = new Map<AuditEventName, number>();
+  const refused = new Map<AuditEventName, number>();
 
   return {
     admit(event, network) {
@@ -29,11 +31,14 @@ export function createFailureBound(): FailureBound {
       return true;
     },
     turn() {
-      const counted = refused;
       admitted = 0;
       ofNetwork = new Map();
-      refused = new Map();
-      return counted;
+      return new Map(refused);
+    },
+    settle(event, recorded) {
+      const left = (refused.get(event) ?? 0) - recorded;
+      if (left > 0) refused.set(event, left);
+      else refused.delete(event);
     },
   };
 }
