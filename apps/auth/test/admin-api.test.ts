@@ -264,7 +264,7 @@ suite('the API of administrators', () => {
     const nothing = async () => [];
     const auditReader = createAuditReader(auth.db);
     const { open } = createLiveEvents({ auditReader, keys: nothing, denylist: nothing, isOver: () => true });
-    const asked = Array.from({ length: 30 }, () => open({ after: undefined, isWelcome: async () => true }));
+    const asked = Array.from({ length: 30 }, () => open());
     const outcomes = await Promise.allSettled(asked);
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 20);
   });

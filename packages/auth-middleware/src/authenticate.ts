@@ -39,6 +39,12 @@ export interface AuthenticateOptions {
   onLookup?: (isKnown: boolean) => void;
 }
 
+/** The guard of routes, which also tells of a caller that it let in whether the token is still good: for what takes long. */
+export interface Authenticate extends RequestHandler {
+  /** @throws when that cannot be told now */
+  isLive(caller: Caller): boolean | Promise<boolean>;
+}
+
 const keysMissing = 'The keys to verify tokens with are not available';
 
 /**
@@ -57,13 +63,13 @@ export function createAuthenticate({
   resourceMetadataUrl,
   onVerdict = () => {},
   onLookup = () => {},
-}: AuthenticateOptions): RequestHandler {
+}: AuthenticateOptions): Authenticate {
   const remembered = createTokenCache<Caller>(cacheSize);
   const pending = new Map<string, Promise<Caller>>();
   let keys = keySet.current();
   let verifyToken = keys && createVerifyToken(issuer, audiences, keys);
 
-  return (req, _res, next) => {
+  const authenticate: RequestHandler = (req, _res, next) => {
     try {
       const header = authorizationOf(req);
       useCurrentKeys();
@@ -83,6 +89,8 @@ export function createAuthenticate({
     }
     next();
   };
+  const isLive = (caller: Caller) => caller.expiresAt > Date.now() / 1000 && !isListed(caller);
+  return Object.assign(authenticate, { isLive });
 
   async function admitLater(known: Caller | undefined, header: string, req: Request): Promise<void> {
     const caller = known ?? (await verifyOnce(header));
@@ -226,9 +234,13 @@ export function createAuthenticate({
     }
   }
 
-  function isRevoked({ tokenId, subject, issuedAt, grantId }: Caller, req: Request): boolean {
+  function isListed({ tokenId, subject, issuedAt, grantId }: Caller): boolean {
+    return denylist.isRevoked({ jti: tokenId, sub: subject, iat: issuedAt, gid: grantId });
+  }
+
+  function isRevoked(caller: Caller, req: Request): boolean {
     try {
-      return denylist.isRevoked({ jti: tokenId, sub: subject, iat: issuedAt, gid: grantId });
+      return isListed(caller);
     } catch (cause) {
       if (!(cause instanceof DenylistUnavailable)) throw cause;
       noteCheck(req, 'denylist', 'unavailable');

@@ -1,5 +1,10 @@
 export { AuthError, type AuthErrorCode, type AuthScheme, schemeOf } from './auth-error.ts';
-export { type AuthenticateOptions, createAuthenticate, type Verdict } from './authenticate.ts';
+export {
+  type Authenticate,
+  type AuthenticateOptions,
+  createAuthenticate,
+  type Verdict,
+} from './authenticate.ts';
 export { type Caller, callerOf, knownCallerOf } from './caller.ts';
 export { explain, noteCheck, noteNextHop } from './explain.ts';
 export {

@@ -1,11 +1,11 @@
 import {
+  type Authenticate,
   createAuthenticate,
   createKeySet,
   createMemoryProofIds,
   createRedisProofIds,
 } from '@gatehouse/auth-middleware';
 import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
-import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { RedisUrlSchema, requireSetting, UrlSchema } from './config.ts';
 import type { Logger } from './log.ts';
@@ -27,7 +27,7 @@ export const guardVariables = {
 type GuardConfig = { JWKS_URI: string } & Partial<z.output<z.ZodObject<typeof guardVariables>>>;
 
 export interface Guard {
-  readonly authenticate: RequestHandler;
+  readonly authenticate: Authenticate;
   /** Readiness: keys have been fetched once, and the denylist was complete once. */
   readonly checks: Record<'keys' | 'denylist', () => Promise<void>>;
 }

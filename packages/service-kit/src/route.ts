@@ -1,5 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import { type Caller, callerOf, noteCheck, requireRole, requireScope } from '@gatehouse/auth-middleware';
+import {
+  type Authenticate,
+  type Caller,
+  callerOf,
+  noteCheck,
+  requireRole,
+  requireScope,
+} from '@gatehouse/auth-middleware';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import { compose } from './compose.ts';
@@ -125,12 +132,12 @@ function idsIn(path: string): { params?: z.ZodType } {
 /**
  * Serves declared routes: guard, then validation, then the handler, then the answer cut to its schema. A known path
  * with another method is 405.
- * @param authenticate stands in front of every route that is not public
+ * @param authenticate stands in front of every route that is not public, and ends its events once their reader's token is not good
  * @param audience of tokens made for this service alone; without it nobody passes an `internal` route
  */
 export function createRouter(
   routes: readonly Route[],
-  authenticate: RequestHandler,
+  authenticate: Authenticate,
   audience?: string,
 ): Router {
   const router = Router({ caseSensitive: true, strict: true });
@@ -139,7 +146,11 @@ export function createRouter(
     const path = declared.path.replaceAll(/\{(\w+)\}/g, ':$1');
     router[declared.method](
       path,
-      compose(...guardsOf(declared, authenticate, audience), ...parsersOf(declared), handle(declared)),
+      compose(
+        ...guardsOf(declared, authenticate, audience),
+        ...parsersOf(declared),
+        handle(declared, authenticate),
+      ),
     );
     methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), declared.method.toUpperCase()]);
   }
@@ -228,7 +239,7 @@ function requireMediaType(types: string[]): RequestHandler {
   };
 }
 
-function handle(declared: Route): RequestHandler {
+function handle(declared: Route, { isLive }: Authenticate): RequestHandler {
   return async (req, res) => {
     const input = inputOf(declared, req);
     let reply: Reply<Responses>;
@@ -243,7 +254,8 @@ function handle(declared: Route): RequestHandler {
     noteReply(declared, req, reply.status);
     const schema = declared.responses[reply.status];
     if (schema === ServerEventsSchema) {
-      await sendEvents(res, reply.body as unknown as AsyncIterable<ServerEvent>);
+      const isWelcome = declared.public ? () => true : () => isLive(callerOf(req));
+      await sendEvents(res, reply.body as unknown as AsyncIterable<ServerEvent>, isWelcome);
       return;
     }
     if (schema === undefined)

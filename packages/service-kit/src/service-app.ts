@@ -1,5 +1,5 @@
-import { explain } from '@gatehouse/auth-middleware';
-import express, { type Express, type RequestHandler } from 'express';
+import { type Authenticate, explain } from '@gatehouse/auth-middleware';
+import express, { type Express } from 'express';
 import { compose } from './compose.ts';
 import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
@@ -18,7 +18,7 @@ interface ServiceAppDependencies {
   /** Whether answers tell how they were decided. */
   explained: boolean;
   routes: readonly Route[];
-  authenticate: RequestHandler;
+  authenticate: Authenticate;
   health: Health;
   logger: Logger;
   metrics: Metrics;

@@ -59,7 +59,7 @@ interface AccountsApiDependencies extends AccountsGuardDependencies {
  */
 export function accountsApi(deps: AccountsApiDependencies): RequestHandler {
   const guard = guardAccounts(deps, { audience: accountsAudience, adminScope: forAdmins.scope });
-  return createRouter(accountRoutes(deps), guard.authenticate);
+  return createRouter(accountRoutes(deps), guard);
 }
 
 function accountRoutes({ accounts, ...deps }: AccountsApiDependencies): readonly Route[] {

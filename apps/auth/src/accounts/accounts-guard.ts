@@ -1,5 +1,6 @@
 import {
   AuthError,
+  type Authenticate,
   type Caller,
   callerOf,
   createAuthenticate,
@@ -23,12 +24,6 @@ export interface AccountsGuardDependencies {
   metrics: Metrics;
 }
 
-export interface AccountsGuard {
-  authenticate: RequestHandler;
-  /** Whether the caller of a request that has been let in would be let in now. */
-  isLive(caller: Caller): Promise<boolean>;
-}
-
 /**
  * Lets only live tokens for one audience pass, by the durable list of revocations and by the account as it is now: a
  * token with the scope of administrators is worth nothing once its subject is none.
@@ -36,7 +31,7 @@ export interface AccountsGuard {
 export function guardAccounts(
   { issuer, publicKeys, revocations, accounts, proofIds, metrics }: AccountsGuardDependencies,
   { audience, adminScope }: { audience: string; adminScope: string },
-): AccountsGuard {
+): Authenticate {
   const verify = createAuthenticate({
     issuer,
     audiences: [audience],
@@ -75,11 +70,10 @@ export function guardAccounts(
     next();
   };
 
-  return {
-    authenticate: Router().use(verify, requireLive),
-    async isLive(caller) {
-      const account = caller.expiresAt > Date.now() / 1000 ? await accountOf(caller) : undefined;
+  return Object.assign(Router().use(verify, requireLive), {
+    async isLive(caller: Caller) {
+      const account = (await verify.isLive(caller)) ? await accountOf(caller) : undefined;
       return account !== undefined && mayAdminister(caller, account.roles);
     },
-  };
+  });
 }

@@ -78,14 +78,14 @@ interface AdminApiDependencies extends AccountsGuardDependencies {
  */
 export function adminApi(deps: AdminApiDependencies): RequestHandler {
   const guard = guardAccounts(deps, { audience: apiAudience, adminScope: forAdmins.scope });
-  const routes = adminRoutes({ ...deps, isLive: guard.isLive });
+  const routes = adminRoutes(deps);
   const about = { title: 'admin', description: 'What administrators see of the running system' };
   const openApi = createOpenApi(routes, { ...about, issuer: deps.issuer });
   return Router()
     .get('/openapi.json', (_req, res) => {
       res.json(openApi);
     })
-    .use(createRouter(routes, guard.authenticate));
+    .use(createRouter(routes, guard));
 }
 
 /** The routes of administrators, as declared. */
@@ -99,9 +99,7 @@ export function adminRoutes({
   revocations,
   health,
   keyPublishSeconds,
-  isLive,
-}: Omit<AdminApiDependencies, 'issuer' | 'publicKeys' | 'proofIds' | 'metrics'> &
-  Pick<ReturnType<typeof guardAccounts>, 'isLive'>): readonly Route[] {
+}: Omit<AdminApiDependencies, 'issuer' | 'publicKeys' | 'proofIds' | 'metrics'>): readonly Route[] {
   const auditReader = createAuditReader(db);
   const keys = async () =>
     (await listKeys(db)).map(({ kid, stage, createdAt, signsFrom }) => ({
@@ -203,13 +201,7 @@ export function adminRoutes({
           .describe('The id of the last event that is known already'),
       }),
       responses: { 200: ServerEventsSchema },
-      handler: async ({ headers, caller }) => {
-        const events = await liveEvents.open({
-          after: headers['last-event-id'],
-          isWelcome: () => isLive(caller),
-        });
-        return ok(events);
-      },
+      handler: async ({ headers }) => ok(await liveEvents.open(headers['last-event-id'])),
     }),
   ];
 }

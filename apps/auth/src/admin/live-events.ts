@@ -20,7 +20,7 @@ interface Watched {
 export function createLiveEvents({ auditReader, keys, denylist, isOver }: Watched) {
   let streams = 0;
 
-  async function* follow(after: string, isWelcome: () => Promise<boolean>): AsyncGenerator<ServerEvent> {
+  async function* follow(after: string): AsyncGenerator<ServerEvent> {
     let last = after;
     const states = new Map<string, string>();
     try {
@@ -29,7 +29,7 @@ export function createLiveEvents({ auditReader, keys, denylist, isOver }: Watche
         performance.now() < endsAt;
         await delay(lookEveryMs)
       ) {
-        if (isOver() || !(await isWelcome())) return;
+        if (isOver()) return;
         for (const entry of await auditReader.listAfter(last, batchSize)) {
           last = entry.id;
           yield { id: entry.id, event: 'audit', data: entry };
@@ -51,22 +51,15 @@ export function createLiveEvents({ auditReader, keys, denylist, isOver }: Watche
   return {
     /**
      * @param after the id of the audit entry that is known already; without it, what comes from now on
-     * @param isWelcome asked every second; a no ends the stream
      * @throws Problem 503 when there are too many
      */
-    async open({
-      after,
-      isWelcome,
-    }: {
-      after: string | undefined;
-      isWelcome: () => Promise<boolean>;
-    }): Promise<AsyncIterable<ServerEvent>> {
+    async open(after?: string): Promise<AsyncIterable<ServerEvent>> {
       const [newest] = after === undefined ? await auditReader.listNewest(1) : [];
       if (streams >= mostStreams) {
         throw new Problem(503, 'There are too many streams', { headers: { 'Retry-After': '10' } });
       }
       streams += 1;
-      return follow(after ?? newest?.id ?? '0', isWelcome);
+      return follow(after ?? newest?.id ?? '0');
     },
   };
 }

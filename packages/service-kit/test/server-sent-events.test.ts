@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
+import { DenylistUnavailable } from '@gatehouse/denylist';
+import { createTestIssuer, listenApp } from '@gatehouse/test-kit';
+import express from 'express';
+import { createRouter, ok, route, ServerEventsSchema } from '../src/index.ts';
+
+async function* onceAndThenNothing() {
+  yield { event: 'note', data: { text: 'first' } };
+  await new Promise(() => {});
+}
+
+const routes = [
+  route('get', '/events', {
+    scope: 'notes:read',
+    summary: 'Streams',
+    responses: { 200: ServerEventsSchema },
+    handler: async () => ok(onceAndThenNothing()),
+  }),
+];
+
+const issuer = await createTestIssuer();
+const keySet = createKeySet({ jwksUri: issuer.jwksUri });
+/** What the denylist says of each token, by its id. */
+const revoked = new Map<string, boolean | undefined>();
+const authenticate = createAuthenticate({
+  issuer: issuer.issuer,
+  audiences: [issuer.audience],
+  keySet,
+  denylist: {
+    isRevoked({ jti }) {
+      if (revoked.has(jti) && revoked.get(jti) === undefined) throw new DenylistUnavailable();
+      return revoked.get(jti) ?? false;
+    },
+  },
+  dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
+});
+const server = await listenApp(express().use(createRouter(routes, authenticate)));
+after(async () => {
+  await server.close();
+  keySet.close();
+  await issuer.close();
+});
+
+const now = () => Math.floor(Date.now() / 1000);
+
+/** Opens a stream; `rest` is what it tells until it ends. */
+async function open(claims: Record<string, unknown>): Promise<{ rest: Promise<string> }> {
+  const token = await issuer.sign({ scope: 'notes:read', ...claims });
+  const response = await fetch(`${server.url}/events`, {
+    headers: { authorization: `Bearer ${token}` },
+    signal: AbortSignal.timeout(10_000),
+  });
+  assert.equal(response.status, 200);
+  return { rest: response.text() };
+}
+
+suite('a stream that its handler never ends', { concurrency: true }, () => {
+  const first = 'event: note\ndata: {"text":"first"}\n\n';
+
+  test('J37 ends when its token is revoked', async () => {
+    const { rest } = await open({ jti: 'revoked' });
+    revoked.set('revoked', true);
+    assert.equal(await rest, first);
+  });
+
+  test('J37 ends when its token expires', async () => {
+    const exp = now() + 3;
+    const { rest } = await open({ exp });
+    assert.equal(await rest, first);
+    assert.ok(Date.now() / 1000 >= exp);
+  });
+
+  test('J37 is cut when nobody can tell whether its token is revoked', async () => {
+    const { rest } = await open({ jti: 'unknown' });
+    revoked.set('unknown', undefined);
+    await assert.rejects(rest, { name: 'TypeError', message: 'terminated' });
+  });
+});
