@@ -51,7 +51,7 @@ export { noteAnswerBeneath, requestContext, requestIdOf } from './request-contex
 export { createRouter, type Route, route } from './route.ts';
 export { type Closable, runProcess } from './run-process.ts';
 export { type RunningService, serve } from './serve.ts';
-export { type ServerEvent, ServerEventsSchema } from './server-sent-events.ts';
+export { type ServerEvent, serverEvents } from './server-sent-events.ts';
 export { createServiceApp } from './service-app.ts';
 export type { Client, ServiceFetch } from './service-fetch.ts';
 export { settleAll } from './settle-all.ts';

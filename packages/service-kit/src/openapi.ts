@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { mediaTypesOf, type Route } from './route.ts';
-import { ServerEventsSchema } from './server-sent-events.ts';
+import { eventsIn } from './server-sent-events.ts';
 
 const ProblemSchema = z
   .object({
@@ -161,7 +161,7 @@ function describeCaller(declared: Route): { description?: string } {
 }
 
 function success(status: string, schema: z.ZodType, { versioned }: Route) {
-  const type = schema === ServerEventsSchema ? 'text/event-stream' : 'application/json';
+  const type = eventsIn(schema) === undefined ? 'application/json' : 'text/event-stream';
   const headers = {
     ...(status === '201' && { Location: text.describe('Where it is now') }),
     ...(versioned && { ETag: text.describe('Its version') }),

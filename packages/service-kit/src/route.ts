@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { compose } from './compose.ts';
 import { entityTagOf, type Versions, versionsIn } from './entity-tag.ts';
 import { type FieldError, Problem, toProblem } from './problem.ts';
-import { type ServerEvent, ServerEventsSchema, sendEvents } from './server-sent-events.ts';
+import { eventsIn, type ServerEvent, sendEvents } from './server-sent-events.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 type Responses = Record<number, z.ZodType>;
@@ -253,9 +253,10 @@ function handle(declared: Route, { isLive }: Authenticate): RequestHandler {
     }
     noteReply(declared, req, reply.status);
     const schema = declared.responses[reply.status];
-    if (schema === ServerEventsSchema) {
+    const schemas = eventsIn(schema);
+    if (schemas !== undefined) {
       const isWelcome = declared.public ? () => true : () => isLive(callerOf(req));
-      await sendEvents(res, reply.body as unknown as AsyncIterable<ServerEvent>, isWelcome);
+      await sendEvents(res, reply.body as unknown as AsyncIterable<ServerEvent>, { schemas, isWelcome });
       return;
     }
     if (schema === undefined)

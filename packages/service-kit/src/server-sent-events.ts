@@ -13,22 +13,38 @@ export interface ServerEvent {
 
 const lookEveryMs = 1_000;
 
+/** What each event of a stream may tell, by its name. */
+type EventSchemas = Readonly<Record<string, z.ZodType>>;
+
+const schemasOf = new WeakMap<z.ZodType, EventSchemas>();
+
 /**
  * What a route answers with that sends events: a handler gives them as they come, until its stream ends or the token of the
- * caller does. No schema cuts their data: the handler gives what may leave.
+ * caller does. The data of each is cut to the schema of its name.
  */
-export const ServerEventsSchema = z
-  .custom<AsyncIterable<ServerEvent>>()
-  .meta({ override: { type: 'string', description: 'Server-sent events, until the stream ends' } });
+export function serverEvents(schemas: EventSchemas): z.ZodType<AsyncIterable<ServerEvent>> {
+  const names = Object.keys(schemas).join(', ');
+  const stream = z.custom<AsyncIterable<ServerEvent>>().meta({
+    override: { type: 'string', description: `Server-sent events, until the stream ends: ${names}` },
+  });
+  schemasOf.set(stream, schemas);
+  return stream;
+}
+
+/** The schemas of the events of an answer, if it is a stream of them. */
+export function eventsIn(answer: z.ZodType | undefined): EventSchemas | undefined {
+  return answer && schemasOf.get(answer);
+}
 
 /**
  * Sends events until there are no more, or nobody reads them: the next one is asked for when the one before has left.
+ * @param schemas what their data is cut to
  * @param isWelcome asked every second; a no ends them, and so does a failure to tell
  */
 export async function sendEvents(
   res: Response,
   events: AsyncIterable<ServerEvent>,
-  isWelcome: () => boolean | Promise<boolean>,
+  { schemas, isWelcome }: { schemas: EventSchemas; isWelcome: () => boolean | Promise<boolean> },
 ): Promise<void> {
   const leaving = new AbortController();
   res.once('close', () => leaving.abort());
@@ -40,12 +56,11 @@ export async function sendEvents(
       if (res.closed || res.writableEnded) return;
       // Of an answer to HEAD the headers are all, and the next request of the connection waits for its end.
       if (res.req.method === 'HEAD') break;
-      if (!res.write(textOf(event))) await once(res, 'drain', leaving);
+      if (!res.write(textOf(event, schemas))) await once(res, 'drain', leaving);
     }
     res.end();
   } catch (error) {
-    // Its headers have left, so the end is all that can be told.
-    if (!leaving.signal.aborted) res.destroy(error instanceof Error ? error : undefined);
+    if (!leaving.signal.aborted) throw error;
   }
 }
 
@@ -59,8 +74,10 @@ async function endOnceUnwelcome(
   res.end();
 }
 
-function textOf({ id, event, data }: ServerEvent): string {
+function textOf({ id, event = 'message', data }: ServerEvent, schemas: EventSchemas): string {
   if (data === undefined) return ':\n\n';
-  const lines = [id !== undefined && `id: ${id}`, event !== undefined && `event: ${event}`];
-  return `${[...lines.filter(Boolean), `data: ${JSON.stringify(data)}`].join('\n')}\n\n`;
+  const schema = schemas[event];
+  if (schema === undefined) throw new Error(`the event ${event} is not declared`);
+  const lines = [...(id === undefined ? [] : [`id: ${id}`]), `event: ${event}`];
+  return `${[...lines, `data: ${JSON.stringify(schema.parse(data))}`].join('\n')}\n\n`;
 }

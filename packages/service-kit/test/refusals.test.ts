@@ -7,9 +7,9 @@ import {
   ok,
   requireFound,
   route,
-  ServerEventsSchema,
   type Service,
   ServiceConfigSchema,
+  serverEvents,
   TextSchema,
 } from '../src/index.ts';
 import { createTestBench, testRefusals } from '../testing/index.ts';
@@ -42,7 +42,7 @@ const boxed: Service = {
     route('get', '/boxes/events', {
       ...ofCaller,
       summary: 'Streams',
-      responses: { 200: ServerEventsSchema },
+      responses: { 200: serverEvents({}) },
       handler: async () => ok(forever()),
     }),
     route('post', '/boxes/{id}/things', {

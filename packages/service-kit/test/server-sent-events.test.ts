@@ -4,19 +4,40 @@ import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehou
 import { DenylistUnavailable } from '@gatehouse/denylist';
 import { createTestIssuer, listenApp } from '@gatehouse/test-kit';
 import express from 'express';
-import { createRouter, ok, route, ServerEventsSchema } from '../src/index.ts';
+import { z } from 'zod';
+import {
+  createLogger,
+  createRouter,
+  ok,
+  problemHandler,
+  route,
+  type ServerEvent,
+  serverEvents,
+} from '../src/index.ts';
 
 async function* onceAndThenNothing() {
-  yield { event: 'note', data: { text: 'first' } };
+  yield { id: '7', event: 'note', data: { text: 'first', secret: 'hash' } };
+  yield {};
   await new Promise(() => {});
 }
 
+async function* wrongly(): AsyncGenerator<ServerEvent> {
+  yield { event: 'secret', data: 'hash' };
+}
+
+const notes = serverEvents({ note: z.object({ text: z.string() }) });
 const routes = [
   route('get', '/events', {
     scope: 'notes:read',
     summary: 'Streams',
-    responses: { 200: ServerEventsSchema },
+    responses: { 200: notes },
     handler: async () => ok(onceAndThenNothing()),
+  }),
+  route('get', '/wrong', {
+    public: true,
+    summary: 'Streams what it did not declare',
+    responses: { 200: notes },
+    handler: async () => ok(wrongly()),
   }),
 ];
 
@@ -36,7 +57,10 @@ const authenticate = createAuthenticate({
   },
   dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
 });
-const server = await listenApp(express().use(createRouter(routes, authenticate)));
+const logged: string[] = [];
+const logger = createLogger({ level: 'warn' }, { write: (line) => logged.push(line) });
+const app = express().use(createRouter(routes, authenticate), problemHandler(logger));
+const server = await listenApp(app);
 after(async () => {
   await server.close();
   keySet.close();
@@ -56,8 +80,8 @@ async function open(claims: Record<string, unknown>): Promise<{ rest: Promise<st
   return { rest: response.text() };
 }
 
-suite('a stream that its handler never ends', { concurrency: true }, () => {
-  const first = 'event: note\ndata: {"text":"first"}\n\n';
+suite('a stream that its handler never ends tells what is declared and', { concurrency: true }, () => {
+  const first = 'id: 7\nevent: note\ndata: {"text":"first"}\n\n:\n\n';
 
   test('J37 ends when its token is revoked', async () => {
     const { rest } = await open({ jti: 'revoked' });
@@ -77,4 +101,10 @@ suite('a stream that its handler never ends', { concurrency: true }, () => {
     revoked.set('unknown', undefined);
     await assert.rejects(rest, { name: 'TypeError', message: 'terminated' });
   });
+});
+
+test('an event that is not declared cuts the stream, and the log says why', async () => {
+  const response = await fetch(`${server.url}/wrong`);
+  await assert.rejects(response.text(), { message: 'terminated' });
+  assert.match(logged.join(), /the event secret is not declared/);
 });

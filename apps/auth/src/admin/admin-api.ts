@@ -10,7 +10,7 @@ import {
   type Route,
   requireFound,
   route,
-  ServerEventsSchema,
+  serverEvents,
 } from '@gatehouse/service-kit';
 import { type RequestHandler, Router } from 'express';
 import { z } from 'zod';
@@ -41,6 +41,9 @@ const RevokedEntrySchema = z
     expiresAt: z.iso.datetime(),
   })
   .meta({ id: 'DenylistEntry' });
+const DenylistSchema = z
+  .object({ size: z.int(), items: z.array(RevokedEntrySchema) })
+  .meta({ id: 'Denylist' });
 
 const GrantSchema = z
   .object({
@@ -140,9 +143,7 @@ export function adminRoutes({
     route('get', '/admin/denylist', {
       ...forAdmins,
       summary: 'Reads how much is revoked, and the newest hundred of it',
-      responses: {
-        200: z.object({ size: z.int(), items: z.array(RevokedEntrySchema) }).meta({ id: 'Denylist' }),
-      },
+      responses: { 200: DenylistSchema },
       handler: async () => ok(await denylist()),
     }),
     route('get', '/admin/accounts/{id}/grants', {
@@ -200,7 +201,9 @@ export function adminRoutes({
           .optional()
           .describe('The id of the last event that is known already'),
       }),
-      responses: { 200: ServerEventsSchema },
+      responses: {
+        200: serverEvents({ audit: AuditEntrySchema, keys: z.array(KeySchema), denylist: DenylistSchema }),
+      },
       handler: async ({ headers }) => ok(await liveEvents.open(headers['last-event-id'])),
     }),
   ];
