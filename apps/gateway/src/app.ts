@@ -24,7 +24,7 @@ import express, { type Express, type Request, type RequestHandler, type Response
 import { clientAddressOf, noteClientAddress } from './client-address.ts';
 import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
 import { type CutReason, limitConnections } from './connections.ts';
-import { crossOrigin } from './cross-origin.ts';
+import { crossOrigin, shareRefusals } from './cross-origin.ts';
 import { type ApiDocument, createApiDocument } from './docs/api-document.ts';
 import { createDocsRouter } from './docs/docs-router.ts';
 import { createExplorerRouter } from './explorer-router.ts';
@@ -220,9 +220,11 @@ export async function startGateway(
   opening.defer(() => overload.close());
   const trusted = config.TRUSTED_PROXIES;
   const noteAddress = noteClientAddress(trusted);
+  const share = shareRefusals(config.ALLOWED_ORIGINS);
   const guarded = overload.guard(entrance);
   const listener: RequestListener = (req, res) => {
     noteAddress(req);
+    share(req, res);
     guarded(req, res);
   };
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { allUpstreamsAt, GatewayConfigSchema } from '../src/app.ts';
-import { type Answer, startTestGateway } from './start-gateway.ts';
+import { type Answer, startTestGateway, until } from './start-gateway.ts';
 
 const shop = 'https://shop.example';
 const env = { ALLOWED_ORIGINS: `http://localhost:5173, ${shop}` };
@@ -77,6 +78,35 @@ test('T14 a page of an allowed origin reads the answer, a refusal too, with what
   }
   const metadata = '/.well-known/oauth-protected-resource';
   assert.equal(readers(await gateway.send(metadata, { headers: { origin: shop } })), shop);
+});
+
+test('T14 it reads why it is refused before anybody looks at a token: a form, a limit, an overload', async (t) => {
+  const held: (() => void)[] = [];
+  const answer = (_req: unknown, res: ServerResponse) => held.push(() => res.end('{}'));
+  const limited = await startTestGateway(t, { env: { ...env, RATE_LIMIT_ADDRESS: '2' } });
+  const busy = await startTestGateway(t, { env: { ...env, MAX_IN_FLIGHT: '1', MAX_WAIT_MS: '100' }, answer });
+  const headers = { origin: shop };
+  const malformed = await limited.send('/orders', { headers: { ...headers, host: 'other.example' } });
+  await limited.send('/orders', { headers });
+  const tooMany = await limited.send('/orders', { headers });
+  const holding = busy.send('/token');
+  await until(() => held.length === 1, 2_000);
+  const tooMuch = await busy.send('/orders', { headers });
+  const elsewhere = await busy.send('/orders', { headers: { origin: `${shop}.evil` } });
+  held[0]?.();
+  await holding;
+  assert.deepEqual(
+    [malformed, tooMany, tooMuch, elsewhere].map(({ status }) => status),
+    [400, 429, 503, 503],
+  );
+  for (const refused of [malformed, tooMany, tooMuch]) {
+    assert.equal(readers(refused), shop);
+    assert.match(String(refused.headers['access-control-expose-headers']), /\bRetry-After\b/);
+    assert.match(String(refused.headers.vary), /\bOrigin\b/);
+    assert.equal(refused.headers['access-control-allow-credentials'], undefined);
+  }
+  assert.equal(readers(elsewhere), undefined);
+  assert.equal(readers(await limited.send('/token', { headers })), undefined, 'where others decide');
 });
 
 test('OPTIONS that asks for no leave needs a token like everything else', async (t) => {
