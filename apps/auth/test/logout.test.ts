@@ -165,6 +165,16 @@ suite('signing out', () => {
     assert.equal((await auth.refresh(again.refreshToken)).status, 200);
   });
 
+  test('whoever signs out in two windows is signed out in both', async () => {
+    const browser = auth.browser();
+    await auth.signedIn('alice', browser);
+    const [one, other] = [await browser.open(`${issuer}/logout`), await browser.open(`${issuer}/logout`)];
+    for (const question of [other, one]) {
+      const { status, text } = await browser.submit(question, {}, { button: 'Sign out' });
+      assert.deepEqual([status, /<h1>Signed out/.test(text)], [200, true]);
+    }
+  });
+
   test('a sign-in with another account signs the first one out, on a page that needs no script', async () => {
     const browser = auth.browser();
     const { refreshToken } = await auth.signedIn('alice', browser);

@@ -8,10 +8,18 @@ interface LogoutState {
   state?: string;
 }
 
-/** Replaces the forms that oidc-provider has a script send: they are empty pages to whoever has none. */
+/**
+ * Replaces the forms that oidc-provider has a script send: they are empty pages to whoever has none. One that comes when nobody
+ * is signed in any more, from a second window, leads to where the first one did, and not to an error.
+ */
 export async function replaceLogoutForms(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
   await next();
   const { oidc } = ctx as { oidc?: KoaContextWithOIDC['oidc'] };
+  if (oidc?.route === 'end_session_confirm' && ctx.status === 400 && !oidc.session?.accountId) {
+    ctx.status = 303;
+    ctx.redirect(oidc.urlFor('end_session_success'));
+    return;
+  }
   const { secret, postLogoutRedirectUri, state }: LogoutState = oidc?.session?.state ?? {};
   const isForm = ctx.status === 200 && secret !== undefined && String(ctx.body).includes(`value="${secret}"`);
   if (!oidc || !isForm) return;
