@@ -42,7 +42,7 @@ export function isExplained({ EXPLAIN, NODE_ENV }: Pick<ProcessConfig, 'EXPLAIN'
 
 /**
  * Reads the variables that the schema names, and nothing else. `NAME_FILE` gives the value of NAME as a file, and an
- * empty variable counts as not set.
+ * empty variable counts as not set. One whose name is a character away from such a name brings a warning.
  * @throws ConfigError that lists every fault at once
  */
 export function loadConfig<Schema extends z.ZodObject>(
@@ -51,7 +51,9 @@ export function loadConfig<Schema extends z.ZodObject>(
 ): z.output<Schema> {
   const faults: string[] = [];
   const values: Record<string, string> = {};
-  for (const name of Object.keys(schema.shape)) {
+  const known = Object.keys(schema.shape);
+  warnOfMisspelt(known, env);
+  for (const name of known) {
     const file = env[`${name}_FILE`];
     if (env[name] && file) faults.push(`${name}: set either ${name} or ${name}_FILE, not both`);
     const value = file ? readValue(name, file, faults) : env[name];
@@ -68,6 +70,23 @@ export function loadConfig<Schema extends z.ZodObject>(
   }
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
   return parsed.data;
+}
+
+function warnOfMisspelt(known: readonly string[], env: NodeJS.ProcessEnv): void {
+  for (const given of Object.keys(env)) {
+    const name = given.replace(/_FILE$/, '');
+    const meant = known.includes(name) ? undefined : known.find((other) => isOneAway(name, other));
+    if (meant) process.emitWarning(`${given} is not read; ${meant} is`, 'ConfigWarning');
+  }
+}
+
+/** Whether one character too many, too few or another one makes the difference. */
+function isOneAway(one: string, other: string): boolean {
+  const [shorter, longer] = one.length < other.length ? [one, other] : [other, one];
+  let same = 0;
+  while (same < shorter.length && one[same] === other[same]) same++;
+  const rest = longer.slice(same + 1);
+  return rest === shorter.slice(same) || rest === shorter.slice(same + 1);
 }
 
 function readValue(name: string, file: string, faults: string[]): string | undefined {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { z } from 'zod';
 import {
   ConfigError,
@@ -113,4 +113,29 @@ test('R40 the address of a store must be one of its kind', () => {
       ],
     });
   }
+});
+
+test('R40 a name that is one character away from a known one brings a warning, without its value', () => {
+  const schema = z.object({ MAX_IN_FLIGHT: z.string().optional(), HOST: z.string().optional() });
+  const warningsOf = (names: readonly string[]) => {
+    const { mock: emitted } = mock.method(process, 'emitWarning', () => {});
+    try {
+      loadConfig(schema, Object.fromEntries(names.map((name) => [name, 'value'])));
+      return emitted.calls.map(({ arguments: [text] }) => text);
+    } finally {
+      emitted.restore();
+    }
+  };
+  for (const given of [
+    'MAX_INFLIGHT',
+    'MAX_IN_FLIGHTS',
+    'MAX_IN_FLIGHD',
+    'AX_IN_FLIGHT',
+    'MAX_IN_FLLIGHT_FILE',
+  ])
+    assert.deepEqual(warningsOf([given]), [`${given} is not read; MAX_IN_FLIGHT is`]);
+  assert.deepEqual(
+    warningsOf(['MAX_IN_FLIGHT', 'HOST', 'HOME', 'HOSTNAME', 'HO', 'PATH', 'MAX_FLIGHT', '']),
+    [],
+  );
 });
