@@ -81,7 +81,10 @@ export const records = schema.table(
   ],
 );
 
-/** The keys that sign tokens; the private part is sealed, and empty once the key is removed. */
+/**
+ * The keys that sign tokens; the private part is sealed, and empty once the key is removed. The public part is for people: it
+ * stays, and tells what a removed key has signed from what it has not.
+ */
 export const signingKeys = schema.table('signing_keys', {
   kid: text('kid').primaryKey(),
   publicJwk: jsonb('public_jwk').notNull(),

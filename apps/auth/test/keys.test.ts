@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { like, sql } from 'drizzle-orm';
-import { decodeProtectedHeader } from 'jose';
+import { eq, like, sql } from 'drizzle-orm';
+import { compactVerify, decodeProtectedHeader, importJWK, type JWK } from 'jose';
 import { listKeys, removeKey, rotateKeys } from '../src/keys/keys.ts';
 import { createVault } from '../src/protocol/vault.ts';
-import { auditEvents } from '../src/schema.ts';
+import { auditEvents, signingKeys } from '../src/schema.ts';
 import { newToken, startApi } from './key-set-api.ts';
 import {
   demoWeb,
@@ -137,6 +137,8 @@ suite('signing keys', () => {
     assert.notEqual(kidOf(body.access_token), leaked);
     await eventually(async () => (await api.call(body.access_token)) === 200);
     assert.equal(await privateParts(auth), 1);
+    const [kept] = await auth.db.select().from(signingKeys).where(eq(signingKeys.kid, leaked));
+    await compactVerify(accessToken, await importJWK(kept?.publicJwk as JWK));
     await assert.rejects(removeKey(auth.db, vault, leaked, 'somebody'), { message: `no key ${leaked}` });
     assert.deepEqual((await changesOf(auth)).slice(1), [
       ['key-removal', 'somebody', leaked],
