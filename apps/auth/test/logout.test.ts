@@ -4,6 +4,7 @@ import { and, eq, gt } from 'drizzle-orm';
 import { records } from '../src/schema.ts';
 import {
   authorizeUrl,
+  demoWeb,
   explorer,
   issuer,
   redemption,
@@ -173,6 +174,22 @@ suite('signing out', () => {
       const { status, text } = await browser.submit(question, {}, { button: 'Sign out' });
       assert.deepEqual([status, /<h1>Signed out/.test(text)], [200, true]);
     }
+  });
+
+  test('a sign-in holds though another window has stored the session again as it was before', async () => {
+    const isSession = eq(records.model, 'Session');
+    const known = (await auth.db.select().from(records).where(isSession)).map(({ idHash }) => idHash);
+    const browser = auth.browser();
+    await browser.open(`${issuer}/logout`, { follow: false });
+    const before = (await auth.db.select().from(records).where(isSession)).filter(
+      ({ idHash }) => !known.includes(idHash),
+    );
+    assert.equal(before.length, 1);
+    await signIn(browser);
+    await auth.db.insert(records).values(before);
+    // Once it is stored anew, the database finds the other one first.
+    const callback = await signIn(browser);
+    assert.equal((await auth.token(redemption(callback), demoWeb)).status, 200);
   });
 
   test('a sign-in with another account signs the first one out, on a page that needs no script', async () => {

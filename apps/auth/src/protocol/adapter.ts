@@ -179,7 +179,9 @@ function createAdapter(
       const [row] = await db
         .select()
         .from(records)
-        .where(and(eq(records.model, model), eq(records.uidHash, hashUid(uid))));
+        .where(and(eq(records.model, model), eq(records.uidHash, hashUid(uid))))
+        // Of a session, a request that began before the sign-in may have stored again what it was by then.
+        .orderBy(sql`${records.accountHash} nulls last`);
       return row && open(row);
     },
 
