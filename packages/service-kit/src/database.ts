@@ -155,7 +155,8 @@ async function migrateAlone(url: string, options: MigrationConfig): Promise<void
   client.on('error', () => {});
   await client.connect();
   try {
-    await client.query(`select pg_advisory_lock(hashtext($1))`, [`gatehouse:${options.migrationsTable}`]);
+    // One for all services: on a database that they share, `create schema if not exists` fails for all but the first.
+    await client.query(`select pg_advisory_lock(hashtext('gatehouse:migrations'))`);
     await migrate(drizzle(client), options);
   } finally {
     // Ending the connection gives the lock back.

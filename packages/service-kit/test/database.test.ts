@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { realServer, startPostgres } from '@gatehouse/test-kit';
 import { sql } from 'drizzle-orm';
+import pg from 'pg';
 import {
   createLogger,
   type Database,
@@ -38,6 +43,33 @@ test(
   async (t) => {
     const server = await startPostgres(t);
     const databases = await Promise.all([1, 2, 3].map(() => open({ url: server.url })));
+    t.after(() => Promise.all(databases.map((database) => database.close())));
+    await storesRows(databases[0] as Database);
+  },
+);
+
+test(
+  'several services that share an empty database, and start together, are all migrated',
+  realServer('postgres'),
+  async (t) => {
+    const server = await startPostgres(t);
+    const client = new pg.Client({ connectionString: server.url });
+    await client.connect();
+    // Whoever makes a schema takes long enough for all to find it missing.
+    await client.query(`
+      create function linger() returns event_trigger language plpgsql as 'begin perform pg_sleep(0.2); end';
+      create event trigger linger on ddl_command_end when tag in ('CREATE SCHEMA') execute function linger()`);
+    await client.end();
+    const folder = await mkdtemp(join(tmpdir(), 'gatehouse-migrations-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await mkdir(join(folder, 'meta'));
+    await writeFile(join(folder, 'meta/_journal.json'), '{"entries":[]}');
+    const none = pathToFileURL(folder);
+    const databases = await Promise.all(
+      ['notes', 'letters', 'books'].map((name) =>
+        openDatabase({ url: server.url }, { name, migrations: name === 'notes' ? migrations : none, logger }),
+      ),
+    );
     t.after(() => Promise.all(databases.map((database) => database.close())));
     await storesRows(databases[0] as Database);
   },
