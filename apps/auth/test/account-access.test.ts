@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { demoAccounts } from '@gatehouse/demo-data';
+import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createLogger, openDatabase } from '@gatehouse/service-kit';
 import { type Browser, type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { eq, sql } from 'drizzle-orm';
@@ -12,6 +13,7 @@ import { createPresentedTokens } from '../src/revocation/presented-tokens.ts';
 import { createRevocations } from '../src/revocation/revocation.ts';
 import { accounts, records } from '../src/schema.ts';
 import { createSessions } from '../src/sessions/sessions.ts';
+import { linger } from './lingering.ts';
 import {
   authorizeUrl,
   demoWeb,
@@ -265,6 +267,25 @@ suite('the end of access through two processes', needed, () => {
     });
     return answer as Promise<Result>;
   }
+
+  test('R16 a refresh that has read its account before the roles change, however long it takes, tells the old ones to nobody', async (t) => {
+    const [one, other] = servers;
+    const { db } = database;
+    const vault = createVault(encryptionKey);
+    const revocations = createRevocations({ db, denylist: createMemoryDenylist(), logger });
+    t.after(() => revocations.close());
+    const sessions = createSessions({ db, vault, deliveries: { add: async () => {} } });
+    const access = createAccountAccess({ db, vault, revocations, sessions });
+    const { refreshToken } = await one.signedIn('alice');
+    const { begun, end } = await linger(db, 'records', `new.model = 'RefreshToken'`);
+    t.after(end);
+    const answer = one.refresh(refreshToken);
+    await begun();
+    await access.endAccessTokens(alice.id);
+    const { status, body } = await answer;
+    assert.equal(status, 200, JSON.stringify(body));
+    assert.equal(await other.isActive(body.access_token, demoWeb), false);
+  });
 
   test('R16 V7.4.2 no number of requests of an account keeps it from being signed out', async () => {
     const [one, other] = servers;

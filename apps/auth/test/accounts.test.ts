@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openEmbeddedPostgres } from '@gatehouse/embedded-postgres';
 import { createLogger, type Db, openDatabase, Problem } from '@gatehouse/service-kit';
 import { eq } from 'drizzle-orm';
-import { createAccountStore, type NewAccount } from '../src/accounts/accounts.ts';
+import { createAccountStore, momentOfSignIn, type NewAccount } from '../src/accounts/accounts.ts';
 import { accounts as table } from '../src/schema.ts';
 
 describe('accounts', () => {
@@ -42,8 +43,10 @@ describe('accounts', () => {
       tokensNotBefore: 0,
       sessionsNotBefore: 0,
       createdAt: found.createdAt,
+      readAt: found.readAt,
     });
-    assert.deepEqual(await store.authenticate('dora', password), found);
+    const authenticated = await store.authenticate('dora', password);
+    assert.deepEqual({ ...authenticated, readAt: found.readAt }, found);
     assert.equal(await store.authenticate('dora', 'Correct horse'), undefined);
     assert.equal(await store.authenticate('nobody', password), undefined);
     assert.equal(await store.find(randomUUID()), undefined);
@@ -58,6 +61,16 @@ describe('accounts', () => {
     assert.equal((await store.find(erin.id))?.disabled, true);
     await db.update(table).set({ disabledAt: null }).where(eq(table.id, erin.id));
     assert.equal((await store.authenticate('erin', 'erin-password'))?.id, erin.id);
+  });
+
+  test('a sign-in that takes its time after the password was right counts from then', async () => {
+    const store = createAccountStore(db);
+    await store.seed([person('ivan', 'ivan-password')]);
+    const account = await store.authenticate('ivan', 'ivan-password');
+    const latest = Date.now() / 1000;
+    await delay(1_100);
+    assert.ok(account && momentOfSignIn(account) <= latest);
+    assert.equal(momentOfSignIn({ ...account, sessionsNotBefore: latest + 2 }), latest + 2);
   });
 
   test('an account that is disabled, or changes its password, while the old one is checked, is refused', async () => {

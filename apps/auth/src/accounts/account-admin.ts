@@ -4,7 +4,7 @@ import { eq, inArray } from 'drizzle-orm';
 import type { AuditEventName, AuditLog } from '../audit/audit-log.ts';
 import { accounts } from '../schema.ts';
 import type { AccountAccess } from './account-access.ts';
-import { type Account, toAccount } from './accounts.ts';
+import { type Account, epochSeconds, toAccount } from './accounts.ts';
 
 /** Who does something to whose account, and by which request. */
 export interface Act {
@@ -75,8 +75,9 @@ export function createAccountAdmin({
 
   return {
     async list(page) {
+      const readAt = epochSeconds();
       const { items, next } = await selectPage(db, accounts, page);
-      return { items: items.map(toAccount), next };
+      return { items: items.map((row) => toAccount(row, readAt)), next };
     },
 
     async disable(act) {

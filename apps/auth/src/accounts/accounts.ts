@@ -23,10 +23,14 @@ export interface Account {
   /** Epoch seconds: sessions in which somebody signed in before have ended. */
   sessionsNotBefore: number;
   createdAt: Date;
+  /** Epoch seconds: what has become of the account since then is not known here. */
+  readAt: number;
 }
 
 export interface NewAccount
-  extends Readonly<Omit<Account, 'roles' | 'tokensNotBefore' | 'sessionsNotBefore' | 'createdAt'>> {
+  extends Readonly<
+    Omit<Account, 'roles' | 'tokensNotBefore' | 'sessionsNotBefore' | 'createdAt' | 'readAt'>
+  > {
   readonly roles: readonly string[];
   readonly password: string;
 }
@@ -95,8 +99,9 @@ export function createAccountStore(db: Db): AccountStore {
 
   async function find(id: string) {
     if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) return undefined;
+    const readAt = epochSeconds();
     const [row] = await db.select().from(accounts).where(eq(accounts.id, id));
-    return row && toAccount(row);
+    return row && toAccount(row, readAt);
   }
 
   return {
@@ -107,8 +112,10 @@ export function createAccountStore(db: Db): AccountStore {
       const isRight = await inTurn(() => verify(passwordHash, normalizePassword(password)));
       if (!isRight || row === undefined) return undefined;
       // The hash takes its time: the account may have been disabled meanwhile, or have another password.
+      const readAt = epochSeconds();
       const [now] = await db.select().from(accounts).where(eq(accounts.id, row.id));
-      return now?.disabledAt === null && now.passwordHash === passwordHash ? toAccount(now) : undefined;
+      const isSame = now?.disabledAt === null && now.passwordHash === passwordHash;
+      return isSame ? toAccount(now, readAt) : undefined;
     },
 
     idOf: async (username) => (await byUsername(normalizeUsername(username)))?.id,
@@ -170,8 +177,13 @@ export function createAccountStore(db: Db): AccountStore {
   };
 }
 
-/** An account as the rest of the server sees it. */
-export function toAccount(row: typeof accounts.$inferSelect): Account {
+export const epochSeconds = () => Math.floor(Date.now() / 1000);
+
+/**
+ * An account as the rest of the server sees it.
+ * @param readAt no later than the question that the row answers
+ */
+export function toAccount(row: typeof accounts.$inferSelect, readAt: number): Account {
   const { id, username, displayName, email, emailVerified, roles, disabledAt, createdAt } = row;
   return {
     id,
@@ -184,12 +196,13 @@ export function toAccount(row: typeof accounts.$inferSelect): Account {
     tokensNotBefore: row.tokensNotBefore,
     sessionsNotBefore: row.sessionsNotBefore,
     createdAt,
+    readAt,
   };
 }
 
-/** The moment of a sign-in, in epoch seconds: after whatever ended the sessions before. */
-export function momentOfSignIn({ sessionsNotBefore }: Pick<Account, 'sessionsNotBefore'>): number {
-  return Math.max(Math.floor(Date.now() / 1000), sessionsNotBefore);
+/** The moment of a sign-in, in epoch seconds: after whatever had ended the sessions before, and before whatever does next. */
+export function momentOfSignIn({ readAt, sessionsNotBefore }: Account): number {
+  return Math.max(readAt, sessionsNotBefore);
 }
 
 /** The one spelling of a name (RFC 8265, section 3.3), whatever the keyboard made of it. */

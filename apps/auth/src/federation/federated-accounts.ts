@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, getTableColumns } from 'drizzle-orm';
-import { type Account, toAccount } from '../accounts/accounts.ts';
+import { type Account, epochSeconds, toAccount } from '../accounts/accounts.ts';
 import { accounts, federatedIdentities } from '../schema.ts';
 import type { FederatedIdentity } from './federation.ts';
 
@@ -14,12 +14,13 @@ export async function accountOfIdentity(db: Db, identity: FederatedIdentity): Pr
 }
 
 async function find(db: Db, { issuer, subject }: FederatedIdentity): Promise<Account | undefined> {
+  const readAt = epochSeconds();
   const [row] = await db
     .select(getTableColumns(accounts))
     .from(federatedIdentities)
     .innerJoin(accounts, eq(accounts.id, federatedIdentities.accountId))
     .where(and(eq(federatedIdentities.issuer, issuer), eq(federatedIdentities.subject, subject)));
-  return row && toAccount(row);
+  return row && toAccount(row, readAt);
 }
 
 async function create(db: Db, identity: FederatedIdentity): Promise<Account> {
@@ -34,6 +35,7 @@ async function create(db: Db, identity: FederatedIdentity): Promise<Account> {
     roles: ['customer'],
   };
   const { issuer, subject } = identity;
+  const readAt = epochSeconds();
   const made = await db.transaction(async (transaction) => {
     const [row] = await transaction.insert(accounts).values(account).returning();
     const won = await transaction
@@ -41,7 +43,7 @@ async function create(db: Db, identity: FederatedIdentity): Promise<Account> {
       .values({ issuer, subject, accountId: account.id })
       .onConflictDoNothing()
       .returning({ accountId: federatedIdentities.accountId });
-    if (won.length > 0) return row && toAccount(row);
+    if (won.length > 0) return row && toAccount(row, readAt);
     // Another browser of the same person was faster: one of the two accounts is one too many.
     await transaction.delete(accounts).where(eq(accounts.id, account.id));
     return undefined;

@@ -37,8 +37,14 @@ export function registerPasswordGrant(
         return found;
       });
       if (!account) throw new errors.InvalidGrant('username or password is wrong');
-      const { roles, tokensNotBefore, sessionsNotBefore } = account;
-      ctx.oidc.entity('Account', { accountId: account.id, roles, tokensNotBefore, sessionsNotBefore });
+      const { roles, tokensNotBefore, sessionsNotBefore, readAt } = account;
+      ctx.oidc.entity('Account', {
+        accountId: account.id,
+        roles,
+        tokensNotBefore,
+        sessionsNotBefore,
+        readAt,
+      });
 
       const accountId = account.id;
       const grant = new provider.Grant({ accountId, clientId: client.clientId });

@@ -104,16 +104,20 @@ export function createProvider(deps: ProviderDependencies): Provider {
         roles,
         tokensNotBefore,
         sessionsNotBefore,
+        readAt,
       } = account;
       const address = email === undefined ? {} : { email, email_verified: emailVerified };
       const claims = { sub: id, name: displayName, preferred_username: username, ...address };
-      return { accountId: id, roles, tokensNotBefore, sessionsNotBefore, claims: () => claims };
+      return { accountId: id, roles, tokensNotBefore, sessionsNotBefore, readAt, claims: () => claims };
     },
     formats: {
       customizers: {
         jwt: ({ oidc }, _token, jwt) => {
-          // Tokens of an account end by their date, up to 4 s ahead: those that follow must not.
-          jwt.payload.iat = Math.max(Number(jwt.payload.iat), Number(oidc.account?.tokensNotBefore ?? 0));
+          // Tokens of an account end by their date, up to 4 s ahead: those that follow must not. And whatever is signed of
+          // an account that was read before must, however late that is.
+          const { account } = oidc;
+          const readAt = Number(account?.readAt ?? jwt.payload.iat);
+          jwt.payload.iat = Math.max(readAt, Number(account?.tokensNotBefore ?? 0));
         },
       },
     },
