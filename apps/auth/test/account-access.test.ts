@@ -116,7 +116,7 @@ suite('the end of access', () => {
 
     const left = await session('left');
     await store.upsert('one', left, 60);
-    await sessions.end(left);
+    await db.transaction((tx) => sessions.end(tx, left));
     for (const id of ['one', 'renamed']) {
       await assert.rejects(store.upsert(id, left, 60), { error: 'login_required' });
       assert.equal(await store.find(id), undefined);

@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { demoAccounts } from '@gatehouse/demo-data';
+import { createLogger, openDatabase } from '@gatehouse/service-kit';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { decodeJwt, exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import { linger } from './lingering.ts';
 import { createLogoutVerifier, startLogoutReceiver, type Trouble } from './logout-receiver.ts';
 import {
   authorizeUrl,
@@ -193,6 +195,42 @@ suite('back-channel logout by several processes', needed, () => {
   after(async () => {
     await postgres?.stop();
     await redis?.stop();
+  });
+
+  test('A53 a client that gets its tokens while the session ends hears of it, and its tokens end', async (t) => {
+    let server: TestAuth | undefined;
+    const keys = async () => (await server?.send('/.well-known/jwks.json'))?.body;
+    const receiver = await startLogoutReceiver(createLogoutVerifier({ issuer, clientId: shop.id, keys }));
+    t.after(() => receiver.close());
+    const options = {
+      databaseUrl: postgres.url,
+      redisUrl: redis.url,
+      env: { CLIENTS: registered(receiver.url) },
+    };
+    const [one, other] = await Promise.all([startTestAuth(options), startTestAuth(options)]);
+    t.after(() => Promise.all([one.close(), other.close()]));
+    server = one;
+    await signInAtShop(one, one.browser(), 'alice');
+    const browser = one.browser();
+    const { idToken } = await one.signedIn('alice', browser);
+    const page = await browser.open(`${issuer}/logout?${new URLSearchParams({ id_token_hint: idToken })}`);
+
+    const migrations = new URL('../migrations', import.meta.url);
+    const logger = createLogger({ name: 'auth', level: 'silent' });
+    const { db, close } = await openDatabase({ url: postgres.url }, { name: 'auth', migrations, logger });
+    t.after(close);
+    const { begun, end } = await linger(db, 'audit_events', `new.event = 'sign-out'`);
+    const leaving = browser.submit(page, {}, { button: 'Sign out' });
+    await begun();
+    const same = other.browser();
+    same.cookies.push(...browser.cookies);
+    const { claims, accessToken } = await signInAtShop(other, same, 'nobody');
+    assert.match((await leaving).text, /Signed out/);
+    await end();
+
+    assert.equal(await other.isActive(accessToken, shop), false);
+    await until(() => receiver.logouts.length > 0, 'the client never heard');
+    assert.deepEqual(receiver.logouts, [{ sub: alice.id, sid: claims.sid }]);
   });
 
   test('what a killed process had yet to tell, another tells, and two tell it once', async (t) => {

@@ -7,7 +7,7 @@ import type { PresentedTokens } from '../revocation/presented-tokens.ts';
 import type { Revocations } from '../revocation/revocation.ts';
 import { records } from '../schema.ts';
 import type { Sessions, SignedInSession } from '../sessions/sessions.ts';
-import { ownerHashes } from './owned-records.ts';
+import { deleteGrants, ownerHashes } from './owned-records.ts';
 import { answerWith, newRefreshToken } from './refresh-grace.ts';
 import { Replayed } from './replay.ts';
 import { lifetimes } from './scopes.ts';
@@ -89,11 +89,7 @@ function createAdapter(
   }
 
   async function endGrant(grantId: string): Promise<void> {
-    await revocations.revoke({ gid: grantId }, async (tx) => {
-      // The grant first: whoever is storing a refresh token of it is waited for, or finds it gone.
-      await tx.delete(records).where(isGrant(grantId));
-      await tx.delete(records).where(eq(records.grantHash, hashGrant(grantId)));
-    });
+    await revocations.revoke({ gid: grantId }, (tx) => deleteGrants(tx, vault, [grantId]));
   }
 
   /** Ends an access token, but first what it was exchanged for, so that a request that fails can be repeated. */

@@ -1,5 +1,6 @@
 import { type Client, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
+import type { Revocations } from '../revocation/revocation.ts';
 import type { EndedSession } from '../sessions/logout-deliveries.ts';
 import { SessionEnded, type Sessions, type SignedInSession } from '../sessions/sessions.ts';
 import { lifetimes } from './scopes.ts';
@@ -16,7 +17,15 @@ interface NotifiedClient extends Client {
  */
 export function letTheStoreEndSessions(
   provider: Provider,
-  { sessions, audit }: { sessions: Pick<Sessions, 'end' | 'leave'>; audit: AuditLog },
+  {
+    sessions,
+    revocations,
+    audit,
+  }: {
+    sessions: Pick<Sessions, 'end' | 'leave'>;
+    revocations: Pick<Revocations, 'revokeAll'>;
+    audit: AuditLog;
+  },
 ): void {
   const { Session } = provider;
   const payload = (Session as unknown as { IN_PAYLOAD: string[] }).IN_PAYLOAD;
@@ -44,7 +53,11 @@ export function letTheStoreEndSessions(
       const event = { event: 'sign-out', outcome: 'success', accountId, clientId } as const;
       await orUnavailable(async () => {
         await audit.record(event, Provider.ctx?.req);
-        await sessions.end({ uid, accountId, authorizations });
+        // What the session had given when it was read, the library has revoked.
+        await revocations.revokeAll(async (tx) => {
+          const gids = await sessions.end(tx, { uid, accountId, authorizations });
+          return gids.map((gid) => ({ gid }));
+        });
       });
     }
     await destroy.call(this);

@@ -6,6 +6,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { recordAnswers } from '../audit/record-answers.ts';
 import { deviceGrant, isClientSecret, tokenExchange } from '../clients/clients.ts';
 import { scopesInOwnName } from '../grants/client-credentials.ts';
+import type { Revocations } from '../revocation/revocation.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { letTheStoreEndSessions } from './ended-sessions.ts';
 import { replaceLogoutForms } from './logout-forms.ts';
@@ -19,12 +20,14 @@ interface MendDependencies {
   logger: Logger;
   audit: AuditLog;
   sessions: Pick<Sessions, 'end' | 'leave'>;
+  revocations: Pick<Revocations, 'revokeAll'>;
 }
 
 /** Changes what oidc-provider has no setting for, here and in what is called here; nothing else in Gatehouse does. */
-export function mendProvider(provider: Provider, { logger, audit, sessions }: MendDependencies): void {
+export function mendProvider(provider: Provider, deps: MendDependencies): void {
+  const { logger, audit } = deps;
   adjustClients(provider);
-  letTheStoreEndSessions(provider, { sessions, audit });
+  letTheStoreEndSessions(provider, deps);
   letTheStoreRotate(provider);
   letTheStoreDetectReplays(provider);
   provider.use(answerClients);

@@ -14,6 +14,14 @@ export function ownerHashes(vault: Vault, model: string, { accountId, clientId }
   };
 }
 
+/** Deletes grants with what was issued by them. */
+export async function deleteGrants(tx: Db, vault: Vault, ids: readonly string[]): Promise<void> {
+  const hashes = (context: string) => ids.map((id) => vault.hash(id, context));
+  // The grants first: whoever is storing a refresh token of one is waited for, or finds it gone.
+  await tx.delete(records).where(and(eq(records.model, 'Grant'), inArray(records.idHash, hashes('Grant'))));
+  await tx.delete(records).where(inArray(records.grantHash, hashes('grant')));
+}
+
 const batchSize = 500;
 
 /** Deletes the sessions or grants of an account that meet the condition, a batch at a time, and tells what was in them. */

@@ -22,6 +22,7 @@ import type { RememberedGrants } from '../interaction/remembered-grants.ts';
 import { SigningKey } from '../keys/signing-key.ts';
 import { renderError } from '../pages/error.ts';
 import { logoutSource, postLogoutSuccessSource } from '../pages/logout.ts';
+import type { Revocations } from '../revocation/revocation.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { requireNarrowAssertion } from './client-assertions.ts';
 import { fetchOutside } from './ended-sessions.ts';
@@ -39,6 +40,7 @@ export interface ProviderDependencies {
   accounts: AccountStore;
   grants: Pick<RememberedGrants, 'load'>;
   sessions: Pick<Sessions, 'end' | 'leave'>;
+  revocations: Pick<Revocations, 'revokeAll'>;
   audit: AuditLog;
   logger: Logger;
 }

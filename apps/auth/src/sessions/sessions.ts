@@ -1,7 +1,7 @@
 import type { Db } from '@gatehouse/service-kit';
 import { and, eq, sql } from 'drizzle-orm';
 import { errors } from 'oidc-provider';
-import { deleteOwned } from '../protocol/owned-records.ts';
+import { deleteGrants, deleteOwned } from '../protocol/owned-records.ts';
 import { lifetimes } from '../protocol/scopes.ts';
 import type { Vault } from '../protocol/vault.ts';
 import { accounts, records } from '../schema.ts';
@@ -13,7 +13,9 @@ export interface SignedInSession {
   accountId: string;
   /** When somebody signed in, in epoch seconds. */
   since?: number | undefined;
-  authorizations?: Readonly<Record<string, { sid?: string | undefined }>> | undefined;
+  authorizations?:
+    | Readonly<Record<string, { sid?: string | undefined; grantId?: string | undefined }>>
+    | undefined;
 }
 
 type NewRow = typeof records.$inferInsert;
@@ -31,8 +33,11 @@ export interface Sessions {
    * @throws InvalidGrant when everything that the account gave has ended meanwhile
    */
   storeGrant(row: NewRow, accountId: string, notBefore: number): Promise<void>;
-  /** Ends the session, whatever it is called by now; its clients hear of it. */
-  end(session: SignedInSession): Promise<void>;
+  /**
+   * Ends the session, whatever it is called by now; its clients hear of it, and so do those that came since it was read.
+   * @returns the grants of the latter, which are gone and are to be revoked
+   */
+  end(tx: Db, session: SignedInSession): Promise<string[]>;
   /** A client is signed out while the session goes on. */
   leave(ended: EndedSession): Promise<void>;
   /** Ends the sessions of an account, whose row `tx` has locked. */
@@ -62,6 +67,8 @@ export function createSessions({
   deliveries: Pick<LogoutDeliveries, 'add'>;
 }): Sessions {
   const hashUid = (uid: string) => vault.hash(uid, 'Session uid');
+  const open = ({ idHash, payload }: Pick<NewRow, 'idHash' | 'payload'>): SignedInSession =>
+    JSON.parse(vault.open(payload, `Session ${idHash}`));
 
   /** Stores the row that the account, which does not change meanwhile, allows, if any. */
   function storeAllowed(
@@ -89,15 +96,15 @@ export function createSessions({
     const isThis = and(eq(records.model, 'Session'), eq(records.idHash, row.idHash));
     const [stored] = await tx.select({ payload: records.payload }).from(records).where(isThis);
     if (stored === undefined) return row;
-    const context = `Session ${row.idHash}`;
-    const known: SignedInSession = JSON.parse(vault.open(stored.payload, context));
+    const known = open({ ...row, ...stored });
     const own = session.authorizations?.[clientId];
     const authorizations = {
       ...session.authorizations,
       ...known.authorizations,
       ...(own && { [clientId]: own }),
     };
-    return { ...row, payload: vault.seal(JSON.stringify({ ...session, authorizations }), context) };
+    const payload = JSON.stringify({ ...session, authorizations });
+    return { ...row, payload: vault.seal(payload, `Session ${row.idHash}`) };
   }
 
   return {
@@ -120,18 +127,27 @@ export function createSessions({
       if (!isStored) throw new errors.InvalidGrant('the account was signed out everywhere');
     },
 
-    async end(session) {
-      const { uid, accountId } = session;
-      await db.transaction(async (tx) => {
-        await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
-        const uidHash = hashUid(uid);
-        const payload = vault.seal('', `${endedModel} ${uidHash}`);
-        const expiresAt = new Date(Date.now() + lifetimes.session * 1000);
-        const ended = { model: endedModel, idHash: uidHash, payload, expiresAt };
-        await tx.insert(records).values(ended).onConflictDoNothing();
-        await tx.delete(records).where(and(eq(records.model, 'Session'), eq(records.uidHash, uidHash)));
-        await deliveries.add(tx, clientsOf(session));
-      });
+    async end(tx, session) {
+      const { uid, accountId, authorizations: known = {} } = session;
+      await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
+      const uidHash = hashUid(uid);
+      const payload = vault.seal('', `${endedModel} ${uidHash}`);
+      const expiresAt = new Date(Date.now() + lifetimes.session * 1000);
+      const ended = { model: endedModel, idHash: uidHash, payload, expiresAt };
+      await tx.insert(records).values(ended).onConflictDoNothing();
+      const isThis = and(eq(records.model, 'Session'), eq(records.uidHash, uidHash));
+      const gone = await tx.delete(records).where(isThis).returning();
+      const authorizations: NonNullable<SignedInSession['authorizations']> = Object.assign(
+        {},
+        ...gone.map((row) => open(row).authorizations),
+      );
+      await deliveries.add(tx, clientsOf({ ...session, authorizations }));
+      const read = new Set(Object.values(known).map(({ grantId }) => grantId));
+      const late = Object.values(authorizations).flatMap(({ grantId }) =>
+        grantId === undefined || read.has(grantId) ? [] : grantId,
+      );
+      await deleteGrants(tx, vault, late);
+      return late;
     },
 
     leave: (ended) => deliveries.add(db, [ended]),
