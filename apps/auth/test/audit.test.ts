@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { demoAccounts } from '@gatehouse/demo-data';
-import { createLogger, createMetrics, type Db } from '@gatehouse/service-kit';
-import { freePort } from '@gatehouse/test-kit';
+import { createLogger, createMetrics, type Db, openDatabase } from '@gatehouse/service-kit';
+import { freePort, realServer, startPostgres } from '@gatehouse/test-kit';
 import { type SQL, sql } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
-import { createAuditLog } from '../src/audit/audit-log.ts';
+import { createAuditLog, insertAuditEvents } from '../src/audit/audit-log.ts';
 import { createAuditReader } from '../src/audit/audit-reader.ts';
 import { mostFailures } from '../src/audit/failure-bound.ts';
 import { auditEvents } from '../src/schema.ts';
@@ -344,3 +345,43 @@ test('what found no room is counted on until its number is written', async () =>
   await audit.close();
   assert.deepEqual(written, [{ suppressed: 5 }], 'and not again');
 });
+
+test(
+  'whoever follows the record misses nothing, however long a transaction takes that has its entry',
+  realServer('postgres'),
+  async (t) => {
+    const { url } = await startPostgres(t);
+    const migrations = new URL('../migrations', import.meta.url);
+    const logger = createLogger({ name: 'auth', level: 'silent' });
+    const { db, close } = await openDatabase({ url }, { name: 'auth', migrations, logger });
+    t.after(close);
+    const reader = createAuditReader(db);
+    const record = (tx: Db, name: string) =>
+      insertAuditEvents(tx, [{ event: 'sign-in', outcome: 'success', detail: { name } }]);
+    const seen: unknown[] = [];
+    let last = '0';
+    const look = async () => {
+      for (const { id, detail } of await reader.listAfter(last, 100)) {
+        last = id;
+        seen.push((detail as { name: string }).name);
+      }
+    };
+    const { promise: isOver, resolve: over } = Promise.withResolvers<void>();
+    // Began first, and has the later entry, which is there first.
+    const early = db.transaction(async (tx) => {
+      await tx.execute(sql`select 1`);
+      await isOver;
+      await record(tx, 'second');
+    });
+    await delay(100);
+    await db.transaction(async (tx) => {
+      await record(tx, 'first');
+      over();
+      await early;
+      await delay(1_200);
+      await look();
+    });
+    await look();
+    assert.deepEqual(seen, ['first', 'second']);
+  },
+);

@@ -146,8 +146,8 @@ export async function insertAuditEvents(db: Pick<Db, 'execute'>, events: readonl
   }));
   // One text and one parameter, whatever the number of rows.
   await db.execute(sql`
-    insert into ${auditEvents} (event, outcome, account_id, actor_id, client_id, address, request_id, detail)
-    select event, outcome, account_id, actor_id, client_id, address, request_id, detail
+    insert into ${auditEvents} (at, event, outcome, account_id, actor_id, client_id, address, request_id, detail)
+    select clock_timestamp(), event, outcome, account_id, actor_id, client_id, address, request_id, detail
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as row(
       event text, outcome text, account_id uuid, actor_id text, client_id text, address text, request_id text,
       detail jsonb

@@ -14,7 +14,7 @@ export interface AuditReader {
     accountId: string,
     page: { limit: number; cursor?: string | undefined },
   ): Promise<AuditEntry[]>;
-  /** What came after an entry, the oldest first: but the last second, in which some may not be there yet. */
+  /** What came after an entry, the oldest first, up to where one may yet come before another. */
   listAfter(id: string, limit: number): Promise<AuditEntry[]>;
   /** The newest entries of all accounts, the newest first. */
   listNewest(limit: number): Promise<AuditEntry[]>;
@@ -35,7 +35,14 @@ export function createAuditReader(db: Db): AuditReader {
     },
 
     async listAfter(id, limit) {
-      const isSettled = lt(auditEvents.at, sql`now() - interval '1 second'`);
+      // Whoever is writing now may have an older id than what is there already. To be asked first: an entry that comes in
+      // between must not be taken for one that was there.
+      const { rows: found } = (await db.execute(sql`
+        select least(now() - interval '1 second', min(xact_start))::text as settled from pg_stat_activity
+        where datname = current_database() and backend_xid is not null`)) as unknown as {
+        rows: { settled: string }[];
+      };
+      const isSettled = lt(auditEvents.at, sql`${found[0]?.settled}::timestamptz`);
       const rows = await db
         .select()
         .from(auditEvents)
