@@ -3,6 +3,7 @@ import { after, before, suite, test } from 'node:test';
 import { and, eq, gt } from 'drizzle-orm';
 import { records } from '../src/schema.ts';
 import {
+  type Answer,
   authorizeUrl,
   demoWeb,
   explorer,
@@ -46,6 +47,24 @@ suite('signing out', () => {
       /error=login_required/,
     );
     assert.ok((await signIn(browser)).searchParams.get('code'));
+  });
+
+  test('A26 signing out ends what a client was given twice in one session, on two pages that were open at once', async () => {
+    const browser = auth.browser();
+    const login = await browser.open(`${issuer}/account`);
+    await browser.submit(login, { username: 'bob', password: 'bob-demo-pass' });
+    const pages = [await browser.open(authorizeUrl()), await browser.open(authorizeUrl())];
+    const answers: Answer['body'][] = [];
+    for (const page of pages) {
+      const { redirect } = await browser.submit(page, {}, { button: 'Allow' });
+      const form = redemption(new URL(redirect ?? 'none:'));
+      answers.push((await auth.token(form, demoWeb)).body);
+    }
+    const query = new URLSearchParams({ id_token_hint: answers[0].id_token });
+    const question = await browser.open(`${issuer}/logout?${query}`);
+    for (const { access_token } of answers) assert.equal(auth.isDenied(access_token), false);
+    await browser.submit(question, {}, { button: 'Sign out' });
+    for (const { access_token } of answers) assert.equal(auth.isDenied(access_token), true);
   });
 
   test('a form asks for signing out as an address does, and ends nothing by itself', async () => {

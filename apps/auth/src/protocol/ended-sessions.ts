@@ -38,8 +38,16 @@ export function letTheStoreEndSessions(
     Object.assign(this, { since: Provider.ctx?.oidc.entities.Interaction?.result?.login?.since });
   };
   session.save = async function saveUnlessEnded(ttl) {
+    const renamed = this as { oldId?: string | undefined };
+    const { oldId } = renamed;
+    // The library deletes what has the old name before, and with it what other requests have added; that is right only
+    // where a client leaves the session.
+    const isLate = oldId !== undefined && Provider.ctx?.oidc?.route !== 'end_session_confirm';
+    if (isLate) renamed.oldId = undefined;
     try {
-      return await save.call(this, this.accountId ? secondsLeft(this as SignedInSession) : ttl);
+      const saved = await save.call(this, this.accountId ? secondsLeft(this as SignedInSession) : ttl);
+      if (isLate) await Session.adapter.destroy(oldId);
+      return saved;
     } catch (error) {
       // Or the library would try again when it has made an answer of the error.
       if (error instanceof SessionEnded) Object.assign(this, { destroyed: true });

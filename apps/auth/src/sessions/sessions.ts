@@ -7,15 +7,21 @@ import type { Vault } from '../protocol/vault.ts';
 import { accounts, records } from '../schema.ts';
 import type { EndedSession, LogoutDeliveries } from './logout-deliveries.ts';
 
+/** What a client has been given in a session. */
+interface Authorization {
+  sid?: string | undefined;
+  grantId?: string | undefined;
+  /** What it was given before, if that was by another grant: pages that are open at once each make one. */
+  earlier?: readonly Omit<Authorization, 'earlier'>[] | undefined;
+}
+
 /** What oidc-provider knows of a session in which somebody is signed in. */
 export interface SignedInSession {
   uid: string;
   accountId: string;
   /** When somebody signed in, in epoch seconds. */
   since?: number | undefined;
-  authorizations?:
-    | Readonly<Record<string, { sid?: string | undefined; grantId?: string | undefined }>>
-    | undefined;
+  authorizations?: Readonly<Record<string, Authorization>> | undefined;
 }
 
 type NewRow = typeof records.$inferInsert;
@@ -35,7 +41,7 @@ export interface Sessions {
   storeGrant(row: NewRow, accountId: string, notBefore: number): Promise<void>;
   /**
    * Ends the session, whatever it is called by now; its clients hear of it, and so do those that came since it was read.
-   * @returns the grants of the latter, which are gone and are to be revoked
+   * @returns the grants that `session` does not name, which are gone and are to be revoked
    */
   end(tx: Db, session: SignedInSession): Promise<string[]>;
   /** A client is signed out while the session goes on. */
@@ -70,6 +76,11 @@ export function createSessions({
   const open = ({ idHash, payload }: Pick<NewRow, 'idHash' | 'payload'>): SignedInSession =>
     JSON.parse(vault.open(payload, `Session ${idHash}`));
 
+  // It has another name for a while when one request renames it and others go on.
+  const isSession = (uidHash: string) => and(eq(records.model, 'Session'), eq(records.uidHash, uidHash));
+  const authorizationsIn = (rows: readonly NewRow[]): Record<string, Authorization> =>
+    Object.assign({}, ...rows.map((row) => open(row).authorizations));
+
   /** Stores the row that the account, which does not change meanwhile, allows, if any. */
   function storeAllowed(
     accountId: string,
@@ -93,15 +104,17 @@ export function createSessions({
 
   /** The session with the authorizations that it has in the database by now, but for the one of this client. */
   async function merged(tx: Db, row: NewRow, session: SignedInSession, clientId = ''): Promise<NewRow> {
-    const isThis = and(eq(records.model, 'Session'), eq(records.idHash, row.idHash));
-    const [stored] = await tx.select({ payload: records.payload }).from(records).where(isThis);
-    if (stored === undefined) return row;
-    const known = open({ ...row, ...stored });
+    const stored = await tx
+      .select()
+      .from(records)
+      .where(isSession(hashUid(session.uid)));
+    if (stored.length === 0) return row;
+    const known = authorizationsIn(stored);
     const own = session.authorizations?.[clientId];
     const authorizations = {
       ...session.authorizations,
-      ...known.authorizations,
-      ...(own && { [clientId]: own }),
+      ...known,
+      ...(own && { [clientId]: following(known[clientId], own) }),
     };
     const payload = JSON.stringify({ ...session, authorizations });
     return { ...row, payload: vault.seal(payload, `Session ${row.idHash}`) };
@@ -135,17 +148,13 @@ export function createSessions({
       const expiresAt = new Date(Date.now() + lifetimes.session * 1000);
       const ended = { model: endedModel, idHash: uidHash, payload, expiresAt };
       await tx.insert(records).values(ended).onConflictDoNothing();
-      const isThis = and(eq(records.model, 'Session'), eq(records.uidHash, uidHash));
-      const gone = await tx.delete(records).where(isThis).returning();
-      const authorizations: NonNullable<SignedInSession['authorizations']> = Object.assign(
-        {},
-        ...gone.map((row) => open(row).authorizations),
-      );
+      const gone = await tx.delete(records).where(isSession(uidHash)).returning();
+      const authorizations = authorizationsIn(gone);
       await deliveries.add(tx, clientsOf({ ...session, authorizations }));
       const read = new Set(Object.values(known).map(({ grantId }) => grantId));
-      const late = Object.values(authorizations).flatMap(({ grantId }) =>
-        grantId === undefined || read.has(grantId) ? [] : grantId,
-      );
+      const late = Object.values(authorizations)
+        .flatMap(({ earlier = [], ...latest }) => [latest, ...earlier])
+        .flatMap(({ grantId }) => (grantId === undefined || read.has(grantId) ? [] : grantId));
       await deleteGrants(tx, vault, late);
       return late;
     },
@@ -163,5 +172,20 @@ export function createSessions({
 }
 
 function clientsOf({ accountId, authorizations = {} }: SignedInSession) {
-  return Object.entries(authorizations).map(([clientId, { sid }]) => ({ clientId, accountId, sid }));
+  return Object.entries(authorizations).flatMap(([clientId, { sid: latest, earlier = [] }]) => {
+    const sids = new Set([latest, ...earlier.map(({ sid }) => sid)]);
+    return [...sids].map((sid) => ({ clientId, accountId, sid }));
+  });
+}
+
+const mostEarlier = 20;
+
+/** What a client is given now, with what it was given before, which would be known to nobody and end by itself alone. */
+function following(before: Authorization | undefined, given: Authorization): Authorization {
+  if (before?.grantId === undefined) return given;
+  // A request that only asks gives nothing, and takes nothing away.
+  if (given.grantId === undefined) return before;
+  const { earlier = [], sid, grantId } = before;
+  const isOther = grantId !== given.grantId;
+  return { ...given, earlier: isOther ? [...earlier.slice(1 - mostEarlier), { sid, grantId }] : earlier };
 }
