@@ -139,6 +139,25 @@ suite('the end of access', () => {
     await store.upsert('new', await session('new'), 60);
   });
 
+  test('a request that only asks, and has read the session before, takes nothing from what its client was given', async () => {
+    const vault = createVault(encryptionKey);
+    const { db } = auth;
+    const sessions = createSessions({ db, vault, deliveries: { add: async () => {} } });
+    const uid = 'asked in';
+    const row = { model: 'Session', idHash: uid, uidHash: vault.hash(uid, 'Session uid') };
+    const store = async (shop: { sid: string; grantId?: string }) => {
+      const session = { uid, accountId: bob.id, since: 9e9, authorizations: { shop } };
+      const payload = vault.seal(JSON.stringify(session), `Session ${uid}`);
+      await sessions.store({ ...row, payload }, session, 'shop');
+      const [stored] = await db.select().from(records).where(eq(records.idHash, uid));
+      return JSON.parse(vault.open(stored?.payload ?? '', `Session ${uid}`)).authorizations.shop;
+    };
+    const given = await store({ sid: 'one', grantId: 'of one' });
+    assert.deepEqual(await store({ sid: 'two' }), given);
+    const session = { uid, accountId: bob.id };
+    assert.deepEqual(await db.transaction((tx) => sessions.end(tx, session)), ['of one']);
+  });
+
   test('a crowd that signs an account out, or many who do it in a row, date what it is given next no further ahead than services take', async (t) => {
     const { db, denylist } = auth;
     const vault = createVault(encryptionKey);
