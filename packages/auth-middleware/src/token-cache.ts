@@ -20,7 +20,7 @@ const mostChances = 10;
 export function createTokenCache<Value>(size: number): TokenCache<Value> {
   const entries = new Map<string, Entry<Value>>();
   // Stays where it is between calls: a new one would begin among what is left of all that was deleted.
-  let oldest = entries.entries();
+  const oldest = entries.entries();
 
   function makeRoom(): void {
     for (let chances = mostChances; ; chances--) {
@@ -43,9 +43,6 @@ export function createTokenCache<Value>(size: number): TokenCache<Value> {
       if (entries.size >= size && !entries.has(key)) makeRoom();
       entries.set(key, { value, wasAsked: false });
     },
-    clear() {
-      entries.clear();
-      oldest = entries.entries();
-    },
+    clear: () => entries.clear(),
   };
 }

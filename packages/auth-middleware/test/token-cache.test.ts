@@ -19,9 +19,21 @@ test('a full cache of which everything is asked for has room for one more, and h
   for (const key of keys) cache.set(key, 1);
   const kept = () => keys.filter((key) => cache.get(key) !== undefined).length;
   assert.equal(kept(), 100);
+  cache.set('hot 99', 2);
+  assert.equal(kept(), 100, 'what is there already needs no room');
   cache.set('new', 1);
   assert.equal(cache.get('new'), 1);
   assert.equal(kept(), 99);
+  assert.equal(cache.get('hot 10'), undefined, 'ten others have had their second chance');
+});
+
+test('what was asked for once is forgotten when it is not asked for again', () => {
+  const cache = createTokenCache<number>(3);
+  for (const key of ['once', 'b', 'c']) cache.set(key, 1);
+  cache.get('once');
+  for (const key of ['d', 'e', 'f']) cache.set(key, 1);
+  assert.equal(cache.get('once'), undefined);
+  assert.equal(cache.get('d'), 1);
 });
 
 test('the cache is empty after clear', () => {
