@@ -23,6 +23,15 @@ test('an answer tells what each check decided, in their order, and all of it is 
   assert.deepEqual(checksOf(await app.get(admin, '/admin')).slice(2, -1), ['test.role: ok']);
 });
 
+test('each check tells the time since the one before, so that together they take no longer than the whole', async (t) => {
+  const app = await openApp(t, explained);
+  const timing = (await app.get(await app.issuer.sign(), '/items')).headers.get('server-timing') ?? '';
+  const [whole = 0, ...checks] = [...timing.matchAll(/dur=([\d.]+)/g)].map(([, ms]) => Number(ms)).reverse();
+  assert.equal(checks.length, 3);
+  const sum = checks.reduce((total, ms) => total + ms, 0);
+  assert.ok(sum <= whole + 0.002, timing);
+});
+
 test('a refusal tells of the checks up to the one that refused', async (t) => {
   const app = await openApp(t, explained);
   const passed = ['test.authn: verified', 'test.denylist: live'];
