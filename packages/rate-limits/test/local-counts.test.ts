@@ -35,16 +35,30 @@ suite('counts of one process', () => {
     assert.deepEqual(found('efghijkl'), ['j', 'k', 'l']);
   });
 
+  test('are raised to what others have counted, never lowered, and end when those do', async () => {
+    const counts = createLocalCounts(60_000, 2);
+    counts.add('a');
+    counts.raise('a', 5, 60_000);
+    counts.raise('a', 3, 60_000);
+    assert.equal(counts.find('a')?.count, 5);
+    counts.raise('b', 5, 20);
+    assert.equal(counts.find('b')?.count, 5);
+    await delay(30);
+    assert.equal(counts.find('b'), undefined);
+    assert.equal(counts.add('b').madeRoom, false);
+  });
+
   test('end with their window, and what ended takes no room', async () => {
     const counts = createLocalCounts(20, 3);
     for (const key of ['a', 'b', 'c']) counts.add(key);
     const { counted } = counts.add('a');
     await delay(30);
+    assert.ok(counts.isEmpty());
     assert.equal(counts.find('a'), undefined);
     assert.equal(counts.add('d').madeRoom, false);
     // What was counted in a window that is over is not taken from the next.
     counts.add('a');
-    counts.takeBack('a', counted);
+    for (let times = 0; times < 2; times++) counts.takeBack('a', counted);
     assert.equal(counts.find('a')?.count, 1);
   });
 });
