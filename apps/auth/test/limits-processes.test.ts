@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRedisClient } from '@gatehouse/redis';
+import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 import { createLogger } from '@gatehouse/service-kit';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { createCounts } from '../src/limits/counts.ts';
@@ -173,6 +173,24 @@ suite('limits while Redis is away', realServer('redis', { own: true }), () => {
     assert.deepEqual(await statuses(5, () => signIn(auth, 'wrong')), Array(5).fill(400));
     await redis.kill();
     assert.equal((await signIn(auth, right)).status, 429);
+  });
+
+  test('R42 of all requests one a second asks a Redis that does not answer', async (t) => {
+    const client = createRedisClient('redis://127.0.0.1:1', requestDeadlines);
+    t.after(() => client.disconnect());
+    const { mock } = t.mock.method(client, 'sendCommand');
+    const limits = { some: { most: 9, windowSeconds: 60, mostAlone: 9 } };
+    const counts = createCounts(limits, client, createLogger({ name: 'auth', level: 'silent' }));
+    const askedBy = async (requests: number) => {
+      const before = mock.callCount();
+      await Promise.all(Array.from({ length: requests }, (_, i) => counts.add('some', `${i}`)));
+      return mock.callCount() - before;
+    };
+    const once = await askedBy(1);
+    assert.ok(once > 0);
+    assert.equal(await askedBy(20), 0);
+    await delay(1100);
+    assert.equal(await askedBy(20), once);
   });
 
   test('keys that nobody could have so many of do not fill Redis', async (t) => {
