@@ -3,9 +3,13 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { demoAccounts } from '@gatehouse/demo-data';
 import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
-import { createLogger, openDatabase } from '@gatehouse/service-kit';
+import { createLogger, createMetrics, openDatabase } from '@gatehouse/service-kit';
 import { type RealServer, realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
+import { eq } from 'drizzle-orm';
+import { createAccountAdmin } from '../src/accounts/account-admin.ts';
+import { createAuditLog } from '../src/audit/audit-log.ts';
 import { createConsentStore } from '../src/interaction/consents.ts';
+import { accounts } from '../src/schema.ts';
 import {
   type Answer,
   authorizeUrl,
@@ -17,6 +21,7 @@ import {
   signIn,
   startTestAuth,
   type TestAuth,
+  users,
 } from './start-test-auth.ts';
 
 const needed = { skip: realServer('postgres').skip || realServer('redis').skip };
@@ -153,6 +158,29 @@ suite('two processes on one PostgreSQL and one Redis', needed, () => {
       return { page };
     });
     assert.match((await answer.page).redirect ?? '', /error=consent_required/);
+  });
+
+  test('R17 an administrator who is being disabled is waited for, and then does nothing', async (t) => {
+    const migrations = new URL('../migrations', import.meta.url);
+    const logger = createLogger({ name: 'auth', level: 'silent' });
+    const { db, close } = await openDatabase({ url: postgres.url }, { name: 'auth', migrations, logger });
+    const audit = createAuditLog({ db, metrics: createMetrics('auth'), logger });
+    const isAdmin = eq(accounts.id, demoAccounts.admin.id);
+    t.after(async () => {
+      await db.update(accounts).set({ disabledAt: null }).where(isAdmin);
+      await audit.close();
+      await close();
+    });
+    const { enable } = createAccountAdmin({ db, access: {} as never, audit });
+    const act = { accountId: demoAccounts.carol.id, actorId: demoAccounts.admin.id, clientId: users.id };
+    const req = { headers: {}, socket: {} } as never;
+    const { enabled } = await db.transaction(async (tx) => {
+      await tx.update(accounts).set({ disabledAt: new Date() }).where(isAdmin);
+      const enabled = assert.rejects(enable({ ...act, req }), { status: 403 });
+      await Promise.race([enabled, delay(500)]);
+      return { enabled };
+    });
+    await enabled;
   });
 
   test('R17 clients that ask at the same moment in one session all get their tokens', async () => {
