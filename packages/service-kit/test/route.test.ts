@@ -3,12 +3,15 @@ import { after, test } from 'node:test';
 import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createTestIssuer, listenApp } from '@gatehouse/test-kit';
+import express from 'express';
 import { z } from 'zod';
 import {
   createHealth,
   createLogger,
   createMetrics,
+  createRouter,
   createServiceApp,
+  problemHandler,
   route,
   TimestampSchema,
 } from '../src/index.ts';
@@ -81,6 +84,13 @@ const routes = [
   }),
 ];
 
+const authenticate = createAuthenticate({
+  issuer: issuer.issuer,
+  audiences: [issuer.audience],
+  keySet,
+  denylist,
+  dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
+});
 const server = await listenApp(
   createServiceApp({
     name: 'test',
@@ -89,13 +99,7 @@ const server = await listenApp(
     issuer: issuer.issuer,
     explained: true,
     routes,
-    authenticate: createAuthenticate({
-      issuer: issuer.issuer,
-      audiences: [issuer.audience],
-      keySet,
-      denylist,
-      dpop: { origin: issuer.issuer, proofIds: createMemoryProofIds() },
-    }),
+    authenticate,
     health: createHealth({}, logger),
     logger,
     metrics: createMetrics('test'),
@@ -151,6 +155,21 @@ test('a route with a role needs the role besides the scope', async () => {
   const done = await call('DELETE', '/things', { scope: 'things:write', roles: ['admin'] });
   assert.equal(done.status, 204);
   assert.equal(done.text, '');
+});
+
+test('nobody passes an internal route of a router that is told no audience', async (t) => {
+  const inside = route('get', '/inside', {
+    scope: 'things:read',
+    internal: true,
+    summary: 'For other services',
+    responses: { 204: z.undefined() },
+    handler: async () => ({ status: 204, body: undefined }),
+  });
+  const app = express().use(createRouter([inside], authenticate), problemHandler(logger));
+  const { url, close } = await listenApp(app);
+  t.after(close);
+  const headers = { Authorization: `Bearer ${await issuer.sign({ scope: 'things:read' })}` };
+  assert.equal((await fetch(`${url}/inside`, { headers })).status, 403);
 });
 
 test('an answer leaves as its schema describes it: a field that nobody declared stays, at any depth', async () => {
