@@ -125,6 +125,17 @@ test('H05 H25 what the parser refuses is answered as a problem and the connectio
   }
 });
 
+test('H26 a head has ten seconds, a whole request thirty, and what is late hears so within a second', async (t) => {
+  const listener = await listen(express(), onLoopback);
+  t.after(() => listener.close());
+  const { headersTimeout, requestTimeout, keepAliveTimeout, maxConnections } = listener.server;
+  assert.deepEqual([headersTimeout, requestTimeout], [10_000, 30_000]);
+  assert.deepEqual([keepAliveTimeout, maxConnections], [65_000, 10_000]);
+  listener.server.headersTimeout = 10;
+  const late = await rawRequest(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n', { timeoutMs: 5_000 });
+  assert.equal(late.status, 408);
+});
+
 test('H25 a kept connection hears why its next request is refused, unless an answer is under way', async (t) => {
   const app = express();
   app.get('/whole', (_req, res) => void res.send('whole'));
