@@ -159,11 +159,16 @@ test('Z11 the same Idempotency-Key with the same body orders once, in every proc
 });
 
 test('Z11 a key is its caller’s own: another caller’s is another', async () => {
-  const [itemId, key] = [await add(9), 'the-same'];
-  const ids = [];
-  for (const as of [newCaller(), newCaller()])
-    ids.push((await patiently(() => post(orders, as, [{ itemId, quantity: 1 }], key))).body.id);
+  const [itemId, key, callers] = [await add(9), 'the-same', [newCaller(), newCaller()]];
+  const idsOf = async () => {
+    const ids: string[] = [];
+    for (const as of callers)
+      ids.push((await patiently(() => post(orders, as, [{ itemId, quantity: 1 }], key))).body.id);
+    return ids;
+  };
+  const ids = await idsOf();
   assert.notEqual(ids[0], ids[1]);
+  assert.deepEqual(await idsOf(), ids, 'each is answered with the own order again');
   assert.equal(await stockOf(itemId), 7);
 });
 
