@@ -5,11 +5,13 @@ import { demoAccounts } from '@gatehouse/demo-data';
 import { createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import { eq, sql } from 'drizzle-orm';
+import { guardAccounts } from '../src/accounts/accounts-guard.ts';
 import { accounts } from '../src/schema.ts';
 import {
   type Credentials,
   demoWeb,
   firstParty,
+  issuer,
   orders,
   referenceOf,
   startTestAuth,
@@ -157,6 +159,39 @@ suite('the accounts API', () => {
     const token = await api.exchanged(subject, 'accounts:admin');
     assert.equal((await auth.post('/revoke', { token: subject }, firstParty)).status, 200);
     assert.equal((await api.call('GET', '/accounts', token)).status, 401);
+  });
+
+  test('J37 a caller who was let in is live until the token expires, and no longer', async () => {
+    const guard = guardAccounts(
+      {
+        issuer,
+        publicKeys: () => ({ keys: [] }),
+        revocations: { isRevoked: async () => false },
+        accounts: { find: async () => ({ disabled: false, roles: ['admin'] }) },
+        proofIds: { add: async () => true },
+        metrics: { countVerdict: () => {} },
+      } as never,
+      { audience: 'urn:gatehouse:api', adminScope: 'users:admin' },
+    );
+    const isLive = (secondsLeft: number) =>
+      guard.isLive({
+        subject: admin.id,
+        scopes: new Set(['users:admin']),
+        expiresAt: Date.now() / 1000 + secondsLeft,
+      } as never);
+    assert.equal(await isLive(60), true);
+    assert.equal(await isLive(-1), false);
+  });
+
+  test('J37 a token that is revoked by itself is refused, and another of the same subject is not', async () => {
+    const subject = await api.tokenOf('admin', 'users:admin');
+    const [token, other] = [
+      await api.exchanged(subject, 'accounts:admin'),
+      await api.exchanged(subject, 'accounts:admin'),
+    ];
+    assert.equal((await auth.post('/revoke', { token }, users)).status, 200);
+    assert.equal((await api.call('GET', '/accounts', token)).status, 401);
+    assert.equal((await api.call('GET', '/accounts', other)).status, 200);
   });
 
   test('an act whose record fails has not happened, and nothing of it has', async () => {
