@@ -53,6 +53,21 @@ describe('accounts', () => {
     assert.equal(await store.find("'; drop table accounts"), undefined);
   });
 
+  test('a password is not changed when the account was disabled, or given another one, in the meantime', async () => {
+    const store = createAccountStore(db);
+    const wanda = person('wanda', 'wanda-password');
+    await store.seed([wanda]);
+    const changeTo = (next: string) => store.changeOfPassword(wanda.id, { current: 'wanda-password', next });
+    const [first, second] = [await changeTo('wanda-first'), await changeTo('wanda-second')];
+    const isWanda = eq(table.id, wanda.id);
+    await db.update(table).set({ disabledAt: new Date() }).where(isWanda);
+    await assert.rejects(async () => first?.(db), { status: 409 });
+    await db.update(table).set({ disabledAt: null }).where(isWanda);
+    await first?.(db);
+    await assert.rejects(async () => second?.(db), { status: 409 });
+    assert.equal((await store.authenticate('wanda', 'wanda-first'))?.id, wanda.id);
+  });
+
   test('a disabled account is refused with its right password, and found as disabled', async () => {
     const store = createAccountStore(db);
     const erin = person('erin', 'erin-password', { disabled: true });
