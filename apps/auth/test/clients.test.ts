@@ -164,6 +164,8 @@ suite('clients of the configuration', () => {
       'https://shop.example/callback#',
       'https://*.shop.example/callback',
       'https://user:pass@shop.example/callback',
+      'https://user@shop.example/callback',
+      'https://:pass@shop.example/callback',
       'javascript:alert(1)',
       'data:text/html,x',
       'com.example.app:/callback',

@@ -18,8 +18,8 @@ const AddressSchema = z
   .max(1000)
   .refine((text) => URL.canParse(text), { error: 'must be a URL', abort: true })
   .refine((text) => {
-    const { hash, username, password } = new URL(text);
-    return !/[\s*#\\]/.test(text) && hash === '' && username === '' && password === '';
+    const { username, password } = new URL(text);
+    return !/[\s*#\\]/.test(text) && username === '' && password === '';
   }, 'must be one exact address, without a fragment, a wildcard or a password');
 
 const SafeAddressSchema = AddressSchema.refine(
