@@ -193,6 +193,18 @@ suite('limits while Redis is away', realServer('redis', { own: true }), () => {
     assert.equal(await askedBy(20), once);
   });
 
+  test('what is taken back does not count in Redis either', async (t) => {
+    const redis = await startRedis(t, { own: true });
+    const client = createRedisClient(redis.url, { enableOfflineQueue: true });
+    t.after(() => client.disconnect());
+    const limits = { some: { most: 9, windowSeconds: 60, mostAlone: 9 } };
+    const counts = createCounts(limits, client, createLogger({ name: 'auth', level: 'silent' }));
+    await counts.add('some', 'key');
+    const { takeBack } = await counts.add('some', 'key');
+    await takeBack();
+    assert.equal(await client.get('gatehouse:limit:some:key'), '1');
+  });
+
   test('keys that nobody could have so many of do not fill Redis', async (t) => {
     const redis = await startRedis(t, { own: true });
     const client = createRedisClient(redis.url, { enableOfflineQueue: true });
