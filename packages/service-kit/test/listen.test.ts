@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -51,6 +51,32 @@ test('close() lets the request in flight finish, closes idle connections and tak
   await assert.rejects(fetch(listener.url));
   release.resolve();
   assert.equal(await answer, 'whole');
+  await closed;
+});
+
+test('close() closes a connection soon after its last answer, and cuts what has none after eight seconds', async (t) => {
+  const asked: ServerResponse[] = [];
+  const listener = await listen((_req, res) => void asked.push(res), onLoopback);
+  t.after(() => listener.server.closeAllConnections());
+  const ask = async () => {
+    const socket = connect(listener.port, '127.0.0.1');
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(listener.server, 'request');
+    return socket;
+  };
+  const answered = await ask();
+  const waiting = (await ask()).resume();
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const closed = listener.close();
+  asked[0]?.end('whole');
+  await once(answered, 'data');
+  for (const [socket, ms] of [
+    [answered, 50],
+    [waiting, 8_000],
+  ] as const) {
+    t.mock.timers.tick(ms);
+    await once(socket, 'close', { signal: AbortSignal.timeout(5_000) });
+  }
   await closed;
 });
 
@@ -110,12 +136,14 @@ test('R32 a thousand connections find a place to wait while the process accepts 
 });
 
 test('H05 H25 what the parser refuses is answered as a problem and the connection is closed', async (t) => {
-  const listener = await listen(express(), onLoopback);
+  const listener = await listen((req) => void req.resume(), onLoopback);
   t.after(() => listener.close());
+  const chunked = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
   const cases: [string, number][] = [
     ['GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n', 400],
     ['GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
     [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(21_000)}\r\n\r\n`, 431],
+    [`${chunked}1;${'a'.repeat(21_000)}\r\n`, 413],
   ];
   for (const [bytes, status] of cases) {
     const answer = await rawRequest(listener.port, bytes);
@@ -126,7 +154,9 @@ test('H05 H25 what the parser refuses is answered as a problem and the connectio
 });
 
 test('H26 a head has ten seconds, a whole request thirty, and what is late hears so within a second', async (t) => {
-  const listener = await listen(express(), onLoopback);
+  const refused: number[] = [];
+  const onRefusal = (status: number) => void refused.push(status);
+  const listener = await listen(express(), { ...onLoopback, onRefusal });
   t.after(() => listener.close());
   const { headersTimeout, requestTimeout, keepAliveTimeout, maxConnections } = listener.server;
   assert.deepEqual([headersTimeout, requestTimeout], [10_000, 30_000]);
@@ -134,6 +164,7 @@ test('H26 a head has ten seconds, a whole request thirty, and what is late hears
   listener.server.headersTimeout = 10;
   const late = await rawRequest(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n', { timeoutMs: 5_000 });
   assert.equal(late.status, 408);
+  assert.deepEqual(refused, [408]);
 });
 
 test('H25 a kept connection hears why its next request is refused, unless an answer is under way', async (t) => {
