@@ -33,6 +33,8 @@ test('ready tells which check fails and why to nobody; live goes on answering', 
   assert.deepEqual(said(), ['health check failed'], 'once, whoever asks');
   broken = false;
   assert.equal((await ready()).status, 200);
+  const { status, headers } = await ready();
+  assert.deepEqual([status, headers.get('cache-control')], [200, 'no-store']);
   assert.deepEqual(said(), ['health check failed', 'health check passes again']);
   health.drain();
   assert.equal(((await (await ready()).json()) as { status: string }).status, 'draining');
