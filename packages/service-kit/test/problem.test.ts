@@ -105,6 +105,13 @@ test('a request id that is not well formed is replaced', async () => {
   }
 });
 
+test('the log tells why the guard refused, and of nothing that was refused for its input, which may be quoted', async () => {
+  for (const path of ['/problem', '/auth', '/nowhere']) await get(path);
+  const reasons = lines.map((line) => JSON.parse(line).reason);
+  assert.ok(reasons.includes('The access token has expired'));
+  assert.ok(!reasons.includes('Already there'), 'what is refused for its input may quote it');
+});
+
 test('query strings never reach the log', async () => {
   await get('/nowhere?access_token=hunter3');
   assert(!lines.some((line) => line.includes('hunter3')));
