@@ -15,7 +15,9 @@ interface LogoutState {
 export async function replaceLogoutForms(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
   await next();
   const { oidc } = ctx as { oidc?: KoaContextWithOIDC['oidc'] };
-  if (oidc?.route === 'end_session_confirm' && ctx.status === 400 && !oidc.session?.accountId) {
+  const isLate =
+    oidc?.route === 'end_session_confirm' && oidc.body?.xsrf !== undefined && !oidc.session?.accountId;
+  if (isLate && ctx.status === 400) {
     ctx.status = 303;
     ctx.redirect(oidc.urlFor('end_session_success'));
     return;
