@@ -45,6 +45,12 @@ export const contenders: readonly Contender[] = [
     does: 'the floor: cached token, nothing else',
     start: (setup) => startChild('./targets/floor.ts', setup),
   },
+  {
+    name: 'node:http + undici + express-oauth2-jwt-bearer',
+    does: 'the floor where tokens are new: each verified, nothing else',
+    alwaysVerifies: true,
+    start: (setup) => startChild('./targets/floor.ts', { ...setup, verifiesEach: true }),
+  },
   ...(haproxyVersion()
     ? [
         {

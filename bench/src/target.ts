@@ -12,6 +12,8 @@ export interface BenchSetup {
   redisUrl: string;
   /** How many tokens ours remembers, where that is not left to its default. */
   tokenCacheSize?: number;
+  /** Whether the floor verifies each token, by what verifies ours. */
+  verifiesEach?: boolean;
   /** Whether a peer writes its own access log; ours always does. */
   accessLog: boolean;
 }
