@@ -258,7 +258,7 @@ test('sign-in and sign-out forms that nobody was given are refused', async () =>
     ['/interaction/unknown', form],
     ['/interaction/unknown/confirm', form],
     ['/interaction/__proto__', form],
-    ['/logout/confirm', { logout: 'yes', xsrf: 'x' }],
+    ['/logout/confirm', { logout: 'yes' }],
     ['/introspect', { token: 'x' }],
     ['/revoke', { token: 'x' }],
   ];
@@ -266,6 +266,9 @@ test('sign-in and sign-out forms that nobody was given are refused', async () =>
     const { status } = await call(`${gateway}${path}`, { form: fields });
     assert.ok(status >= 400 && status < 500, `${path}: ${status}`);
   }
+  // As from a second window: it ends nothing, and leads to the page that says that nobody is signed in.
+  const late = await call(`${gateway}/logout/confirm`, { form: { logout: 'yes', xsrf: 'x' } });
+  assert.deepEqual([late.status, late.headers.get('location')], [303, `${gateway}/logout/success`]);
   for (const path of [
     '/authorize',
     '/authorize?client_id=demo-web',
