@@ -94,7 +94,7 @@ many would be verified anew each time. Node runs with \`${nodeOptions.join(' ')}
 
 ${tableOf('in use', targets).replace('| does |', '| memory |')}
 
-What a run finds for the memory differs by some 15 MB, with the moment of the last full collection. What paid: ids of 32 bytes kept as those
+What a run finds for the memory differs by some 20 MB, with the moment of the last full collection. What paid: ids of 32 bytes kept as those
 bytes, 16 bytes for each revocation, which made room for a lower limit; what strips the explorer's types loaded when somebody
 explores, 12 MB; and nothing of a database loaded by a gateway, 14 MB.
 
