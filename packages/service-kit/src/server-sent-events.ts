@@ -39,7 +39,8 @@ export function eventsIn(answer: z.ZodType | undefined): EventSchemas | undefine
 /**
  * Sends events until there are no more, or nobody reads them: the next one is asked for when the one before has left.
  * @param schemas what their data is cut to
- * @param isWelcome asked every second; a no ends them, and so does a failure to tell
+ * @param isWelcome asked every second; a no ends them
+ * @throws what breaks them before they end, such as a failure to tell who is welcome; the answer has begun by then
  */
 export async function sendEvents(
   res: Response,
@@ -50,18 +51,28 @@ export async function sendEvents(
   res.once('close', () => leaving.abort());
   res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
   res.flushHeaders();
-  endOnceUnwelcome(res, isWelcome, leaving.signal).catch(() => res.destroy());
-  try {
-    for await (const event of events) {
-      if (res.closed || res.writableEnded) return;
-      // Of an answer to HEAD the headers are all, and the next request of the connection waits for its end.
-      if (res.req.method === 'HEAD') break;
-      if (!res.write(textOf(event, schemas))) await once(res, 'drain', leaving);
-    }
-    res.end();
-  } catch (error) {
+  const ends = [
+    sendAll(res, events, schemas, leaving.signal),
+    endOnceUnwelcome(res, isWelcome, leaving.signal),
+  ];
+  await Promise.race(ends).catch((error) => {
     if (!leaving.signal.aborted) throw error;
+  });
+}
+
+async function sendAll(
+  res: Response,
+  events: AsyncIterable<ServerEvent>,
+  schemas: EventSchemas,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const event of events) {
+    if (res.closed || res.writableEnded) return;
+    // Of an answer to HEAD the headers are all, and the next request of the connection waits for its end.
+    if (res.req.method === 'HEAD') break;
+    if (!res.write(textOf(event, schemas))) await once(res, 'drain', { signal });
   }
+  res.end();
 }
 
 async function endOnceUnwelcome(

@@ -100,6 +100,7 @@ suite('a stream that its handler never ends tells what is declared and', { concu
     const { rest } = await open({ jti: 'unknown' });
     revoked.set('unknown', undefined);
     await assert.rejects(rest, { name: 'TypeError', message: 'terminated' });
+    assert.match(logged.join(), /DenylistUnavailable/, 'and the log says why');
   });
 });
 

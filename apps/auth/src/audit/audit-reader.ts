@@ -37,12 +37,11 @@ export function createAuditReader(db: Db): AuditReader {
     async listAfter(id, limit) {
       // Whoever is writing now may have an older id than what is there already. To be asked first: an entry that comes in
       // between must not be taken for one that was there.
-      const { rows: found } = (await db.execute(sql`
-        select least(now() - interval '1 second', min(xact_start))::text as settled from pg_stat_activity
-        where datname = current_database() and backend_xid is not null`)) as unknown as {
-        rows: { settled: string }[];
-      };
-      const isSettled = lt(auditEvents.at, sql`${found[0]?.settled}::timestamptz`);
+      const [settled] = await db
+        .select({ at: sql<string>`least(now() - interval '1 second', min(xact_start))::text` })
+        .from(sql`pg_stat_activity`)
+        .where(sql`datname = current_database() and backend_xid is not null`);
+      const isSettled = lt(auditEvents.at, sql`${settled?.at}::timestamptz`);
       const rows = await db
         .select()
         .from(auditEvents)
