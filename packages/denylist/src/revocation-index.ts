@@ -1,4 +1,5 @@
 import type { Revocation, TokenReference } from './denylist.ts';
+import { createExpiringIds } from './expiring-ids.ts';
 
 /** Entries outlive their tokens by this, so that a verifier with a slow clock still finds them. */
 const leewaySeconds = 60;
@@ -18,17 +19,17 @@ export interface RevocationIndex {
 
 /** An empty index. Adding an entry twice, or an older one after a newer, never makes it revoke less. */
 export function createRevocationIndex(): RevocationIndex {
-  const tokens = new Map<string, number>();
-  const grants = new Map<string, number>();
+  const tokens = createExpiringIds();
+  const grants = createExpiringIds();
   const subjects = new Map<string, { notBefore: number; exp: number }>();
 
   return {
     add(revocation) {
       const { exp } = revocation;
       if ('jti' in revocation) {
-        prolong(tokens, revocation.jti, exp);
+        tokens.prolong(revocation.jti, exp);
       } else if ('gid' in revocation) {
-        prolong(grants, revocation.gid, exp);
+        grants.prolong(revocation.gid, exp);
       } else {
         const { sub, notBefore } = revocation;
         const known = subjects.get(sub) ?? { notBefore, exp };
@@ -39,32 +40,19 @@ export function createRevocationIndex(): RevocationIndex {
       }
     },
     covers({ jti, gid, sub, iat }) {
-      if (tokens.has(packed(jti))) return true;
-      if (gid !== undefined && grants.has(packed(gid))) return true;
+      if (tokens.has(jti)) return true;
+      if (gid !== undefined && grants.has(gid)) return true;
       const subject = subjects.get(sub);
       return subject !== undefined && iat < subject.notBefore;
     },
     sweep(now) {
       const oldest = now - leewaySeconds;
-      for (const [key, exp] of tokens) if (exp < oldest) tokens.delete(key);
-      for (const [key, exp] of grants) if (exp < oldest) grants.delete(key);
+      tokens.forgetBefore(oldest);
+      grants.forgetBefore(oldest);
       for (const [sub, { exp }] of subjects) if (exp < oldest) subjects.delete(sub);
     },
-    size: () => tokens.size + grants.size + subjects.size,
+    size: () => tokens.size() + grants.size() + subjects.size,
   };
-}
-
-function prolong(entries: Map<string, number>, id: string, exp: number): void {
-  const key = packed(id);
-  entries.set(key, Math.max(exp, entries.get(key) ?? 0));
-}
-
-// 32 bytes in base64url, as auth makes ids, whose last character has no stray bits.
-const randomId = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
-
-/** Such an id as a text of its bytes, which takes a quarter less room, and any other as it is: none is 32 random bytes itself. */
-function packed(id: string): string {
-  return randomId.test(id) ? Buffer.from(id, 'base64url').toString('latin1') : id;
 }
 
 /** Sweeps `index` every 30 seconds until the function returned is called; never keeps a process alive. */
