@@ -127,7 +127,10 @@ function refusal(status: number, detail: string, headers?: Record<string, string
   return new Problem(status, detail, { headers: { ...headers, Connection: 'close' } });
 }
 
-/** Answers what node:http keeps from the app: CONNECT is refused, and every expectation reaches `app`'s hygiene. */
+/**
+ * Answers what node:http keeps from the app: CONNECT is refused, and every expectation reaches `app`'s hygiene. Whoever waits to
+ * send a body is asked for it when the answers before are out, in the middle of which node:http would write that.
+ */
 export function refuseTunnels(server: Server, app: RequestListener): void {
   server.on('connect', (_req, socket) => {
     endSoon(
@@ -136,4 +139,9 @@ export function refuseTunnels(server: Server, app: RequestListener): void {
     );
   });
   server.on('checkExpectation', app);
+  server.on('checkContinue', (req, res) => {
+    if (res.socket) res.writeContinue();
+    else res.once('socket', () => res.headersSent || res.writeContinue());
+    server.emit('request', req, res);
+  });
 }

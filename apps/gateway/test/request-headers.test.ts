@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
-import { publicHost, startTestGateway, until } from './start-gateway.ts';
+import { openSocket, publicHost, startTestGateway, until } from './start-gateway.ts';
 
 const forged = [
   'X-Forwarded-For',
@@ -218,4 +218,26 @@ test('H21 Expect: 100-continue works once, any other expectation is 417', async 
   assert.equal(odd.status, 417);
   assert.equal(odd.json.status, 417);
   assert.equal(gateway.received.length, 1);
+});
+
+test('H21 H24 a body behind another request is asked for when that one is answered, never in the middle of an answer', async (t) => {
+  const gateway = await startTestGateway(t, {
+    answer: (req, res) => {
+      req.resume();
+      // In pieces, and that of the second before the first is answered.
+      const [path, delayMs] = req.url === '/token' ? ['/token', 400] : ['/par', 100];
+      res.setHeader('Content-Length', path.length).write(path.slice(0, 2));
+      setTimeout(() => res.end(path.slice(2)), delayMs);
+    },
+  });
+  const first = `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`;
+  const waiting = `POST /par HTTP/1.1\r\nHost: ${publicHost}\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n`;
+  const { text } = await rawRequest(gateway.port, `${first}${waiting}a=b`, { timeoutMs: 1_000 });
+  assert.match(text, /\r\n\r\n\/tokenHTTP\/1\.1 200 OK\r\n(?:.+\r\n)+\r\n\/par$/);
+
+  const socket = openSocket(t, gateway.port);
+  socket.write(first + waiting);
+  await socket.hears(/\r\n\r\n\/tokenHTTP\/1\.1 100 Continue\r\n\r\n$/);
+  socket.write('a=b');
+  await socket.hears(/^HTTP\/1\.1 200 OK\r\n(?:.+\r\n)+\r\n\/par$/);
 });
