@@ -223,6 +223,8 @@ export async function startGateway(
   const share = shareRefusals(config.ALLOWED_ORIGINS);
   const guarded = overload.guard(entrance);
   const listener: RequestListener = (req, res) => {
+    // A client that reset its connection before it was accepted has no address: it would be nobody, for every limit and log.
+    if (req.socket.remoteAddress === undefined) return void req.socket.destroy();
     noteAddress(req);
     share(req, res);
     guarded(req, res);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { BlockList } from 'node:net';
 import { test } from 'node:test';
 import { GatewayConfigSchema } from '../src/app.ts';
 import { clientAddressOf, clientNetworkOf, noteClientAddress } from '../src/client-address.ts';
-import { startTestGateway, until } from './start-gateway.ts';
+import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 test('H16 H17 without trusted proxies the address is that of the connection: upstream, log and limit', async (t) => {
   const gateway = await startTestGateway(t, { env: { RATE_LIMIT_ADDRESS: '5' } });
@@ -82,6 +83,22 @@ test('H17 clients of a socket that speaks both versions of IP are not one networ
   noteClientAddress(new BlockList())(req);
   assert.equal(clientAddressOf(req), '203.0.113.7');
   assert.equal(clientNetworkOf(req), '203.0.113.7');
+});
+
+test('H17 who resets his connection before it is accepted is nobody, and what he asked is not done', async (t) => {
+  const gateway = await startTestGateway(t);
+  const request = `POST /token HTTP/1.1\r\nHost: ${publicHost}\r\nContent-Length: 3\r\n\r\na=b`;
+  const client = `const { connect } = require('node:net');
+    const socket = connect(${gateway.port}, '127.0.0.1', () =>
+      socket.write(${JSON.stringify(request)}, () => socket.resetAndDestroy()));`;
+  // Nothing is accepted meanwhile.
+  execFileSync(process.execPath, ['-e', client]);
+  assert.equal((await gateway.send('/token')).status, 200);
+  assert.deepEqual(
+    gateway.received.map(({ method }) => method),
+    ['GET'],
+  );
+  assert.equal(gateway.log.filter((line) => line.includes('"method":"POST"')).length, 0);
 });
 
 test('R40 a list of proxies that cannot be read is refused', () => {
