@@ -128,6 +128,7 @@ function operationOf(declared: Route): ZodOpenApiOperationObject {
           success(status, schema, declared),
         ]),
       ),
+      ...(declared.method === 'get' && declared.versioned && { 304: notModified }),
       ...refusalsOf(refusals),
     },
   };
@@ -172,6 +173,11 @@ function success(status: string, schema: z.ZodType, { versioned }: Route) {
     ...(!(schema instanceof z.ZodUndefined) && { content: { [type]: { schema } } }),
   };
 }
+
+const notModified = {
+  description: 'The reader has this version already, as If-None-Match says',
+  headers: z.object({ ETag: text.describe('Its version') }),
+};
 
 function refusalsOf(statuses: readonly number[]) {
   return Object.fromEntries(statuses.map((status) => [status, refusal(status)]));

@@ -28,6 +28,13 @@ const { paths, components, servers } = createOpenApi(
       responses: { 201: ThingSchema },
       handler: unused,
     }),
+    route('get', '/things/{id}', {
+      scope: 'things:read',
+      summary: 'Tells of a thing',
+      versioned: true,
+      responses: { 200: ThingSchema },
+      handler: unused,
+    }),
     route('delete', '/things/{id}', {
       scope: 'things:write',
       summary: 'Forgets a thing',
@@ -83,6 +90,12 @@ test('every operation lists its refusals as problem details', () => {
   });
 });
 
+test('what has a version may be 304, and nothing else', () => {
+  const { 304: notModified } = paths['/things/{id}'].get.responses;
+  assert.deepEqual([Object.keys(notModified.headers), notModified.content], [['ETag'], undefined]);
+  assert.equal(paths['/things'].get.responses[304], undefined);
+});
+
 test('inputs and outputs are described as they travel', () => {
   const parameters = paths['/things'].get.parameters;
   const limit = parameters.find(({ name }: Json) => name === 'limit');
@@ -107,5 +120,5 @@ test('operation ids are unique', () => {
   const ids = Object.values<Json>(paths).flatMap((path) =>
     Object.values<Json>(path).map((operation: Json) => operation.operationId),
   );
-  assert.deepEqual(ids, ['getThings', 'postThings', 'deleteThingsId', 'getAbout']);
+  assert.deepEqual(ids, ['getThings', 'postThings', 'getThingsId', 'deleteThingsId', 'getAbout']);
 });
