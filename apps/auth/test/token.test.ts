@@ -166,6 +166,17 @@ suite('token endpoint', () => {
     }
   });
 
+  test('H32 parameters without number are refused before anybody looks through them', async () => {
+    const ask = (path: string, count: number) =>
+      fetch(`${auth.url}${path}?${Array(count).fill('a').join('&')}`, { redirect: 'manual' });
+    for (const path of ['/authorize', '/authorize/x', '/device', '/device/x', '/logout', '/logout/success']) {
+      const ms = await cpuMs(async () => assert.equal((await ask(path, 8_000)).status, 400), 100);
+      assert.ok(ms < 100, `${path} took ${ms} ms`);
+    }
+    assert.equal((await ask('/logout/success', 100)).status, 200);
+    assert.equal((await ask('/logout/success', 101)).status, 400);
+  });
+
   test('H32 long parameters that are made to be hard to read keep the server busy for a moment only', async () => {
     // What takes a time that grows with the square of the length takes many times as long as this.
     const mostMs = 100;

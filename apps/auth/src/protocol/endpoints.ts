@@ -27,6 +27,9 @@ const endpoints: Record<string, { methods: readonly string[]; maxAgeSeconds?: nu
   '/logout/success': page,
 };
 
+// More than any client sends. Koa looks through all of them for each of them, which takes a second for the longest query.
+const mostParameters = 100;
+
 /**
  * A form may bring what an address does (OpenID Connect Core 1.0, 3.1.2.1; RP-Initiated Logout 1.0, 2). It is answered with
  * that address, since the cookies of the session do not come with a form of another site (SameSite).
@@ -44,6 +47,9 @@ export function oauthEndpoints(answer: RequestHandler): Router {
     router.all(path, (req, res, next) => {
       if (!methods.includes(req.method)) {
         throw new Problem(405, undefined, { headers: { Allow: methods.join(', ') } });
+      }
+      if (req.url.split('&', mostParameters + 1).length > mostParameters) {
+        throw new Problem(400, 'There are too many parameters');
       }
       if (maxAgeSeconds) res.setHeader('Cache-Control', `public, max-age=${maxAgeSeconds}`);
       // Node drains no request that was read in part, and a connection kept open would never hear the next one.
