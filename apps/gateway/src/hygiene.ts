@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
+import type { IncomingHttpHeaders, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { noteCheck } from '@gatehouse/auth-middleware';
 import { endSoon, isHealthCheck, Problem } from '@gatehouse/service-kit/core';
@@ -132,9 +132,18 @@ function refusal(status: number, detail: string, headers?: Record<string, string
  * send a body is asked for it when the answers before are out, in the middle of which node:http would write that.
  */
 export function refuseTunnels(server: Server, app: RequestListener): void {
-  server.on('connect', (_req, socket) => {
+  const endings = new WeakMap<Socket, (() => void)[]>();
+  const remember = (socket: Socket) => void endings.set(socket, socket.listeners('close') as (() => void)[]);
+  server.on('connection', remember).on('secureConnection', remember);
+  server.on('connect', (_req, stream) => {
+    const socket = stream as Socket & { _httpMessage?: ServerResponse };
+    // For a tunnel node:http takes off what ends the requests before it, which would be in flight for ever.
+    for (const end of endings.get(socket) ?? [])
+      if (!socket.listeners('close').includes(end)) socket.once('close', end);
+    // Their answers are still to come, and this one would be taken for theirs.
+    if (socket._httpMessage) return void socket.destroy();
     endSoon(
-      socket as Socket,
+      socket,
       'HTTP/1.1 405 Method Not Allowed\r\nAllow: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
     );
   });

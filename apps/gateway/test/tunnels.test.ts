@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { rawRequest } from '@gatehouse/test-kit';
-import { publicHost, startTestGateway } from './start-gateway.ts';
+import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 test('H09 CONNECT is refused and its socket closed', async (t) => {
   const gateway = await startTestGateway(t);
@@ -15,6 +15,24 @@ test('H09 CONNECT is refused and its socket closed', async (t) => {
     assert.equal(closed, true);
   }
   assert.deepEqual(gateway.received, []);
+});
+
+test('H24 CONNECT behind other requests is not answered in their place, and ends all of them', async (t) => {
+  const gateway = await startTestGateway(t, {
+    answer: () => {},
+    env: { MAX_IN_FLIGHT: '10', MAX_WAIT_MS: '1' },
+  });
+  const waiting = `GET /token HTTP/1.1\r\nHost: ${publicHost}\r\n\r\n`.repeat(3);
+  for (let round = 1; round <= 5; round += 1) {
+    const { text, closed } = await rawRequest(
+      gateway.port,
+      `${waiting}CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\n\r\n`,
+    );
+    assert.deepEqual([text, closed], ['', true]);
+    // Each is logged as left, and no longer counts against what may be in flight.
+    const left = () => gateway.log.filter((line) => line.includes('"status":499')).length;
+    await until(() => left() === 3 * round, 1_000);
+  }
 });
 
 test('H22 upgrades are 426 and their sockets closed, on any path, before and after a good request', async (t) => {
