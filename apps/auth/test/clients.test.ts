@@ -9,8 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { ConfigError, loadConfig } from '@gatehouse/service-kit';
 import { nodeSettings } from '@gatehouse/test-kit';
 import { exportJWK, generateKeyPair } from 'jose';
+import { deviceGrant } from '../src/clients/clients.ts';
 import { clientsOf } from '../src/clients/configured-clients.ts';
 import { AuthConfigSchema, AuthProcessConfigSchema } from '../src/config.ts';
+import { apiAudience } from '../src/protocol/scopes.ts';
 import {
   authorizeUrl,
   basic,
@@ -134,7 +136,6 @@ suite('clients of the configuration', () => {
       'sector_identifier_uri',
       'logo_uri',
       'response_types',
-      'resource_audience',
       'id_token_signed_response_alg',
       'subject_type',
       'require_pushed_authorisation_requests',
@@ -239,6 +240,10 @@ suite('clients of the configuration', () => {
         'grant_types: client_credentials is for clients that authenticate',
       ],
       [
+        { ...bare, grant_types: [deviceGrant], resource_audience: apiAudience },
+        'resource_audience: is for clients that authenticate',
+      ],
+      [
         { ...shop, redirect_uris: [], grant_types: ['client_credentials', 'refresh_token'] },
         'grant_types: refresh_token needs a grant that a person gives',
       ],
@@ -249,6 +254,9 @@ suite('clients of the configuration', () => {
     }
     for (const allowed_scopes of ['items:reserve', 'items:read items:read', 'openid', 'accounts:admin']) {
       assert.equal(faults([{ ...shop, allowed_scopes }]).length, 1, allowed_scopes);
+    }
+    for (const resource_audience of ['', 'urn:gatehouse:items', 'urn:gatehouse:accounts', [apiAudience]]) {
+      assert.equal(faults([{ ...shop, resource_audience }]).length, 1, `${resource_audience}`);
     }
     assert.equal(faults([{ ...shop, client_name: 'a\nb' }]).length, 1);
     for (const client_id of ['a b', 'a/b', 'a?b', 'a%2Fb', 'a;b', '..', '']) {
@@ -291,9 +299,17 @@ suite('a client of the configuration, at work', () => {
     redirect_uris: ['http://127.0.0.1/callback', 'com.example.app:/callback'],
     allowed_scopes: 'items:read',
   };
+  const service = {
+    client_name: 'Service',
+    client_secret: secret,
+    grant_types: ['client_credentials'],
+    allowed_scopes: 'items:read',
+  };
+  const reporting = { ...service, client_id: 'reporting' };
+  const proxy = { ...service, client_id: 'proxy', resource_audience: apiAudience };
   let auth: TestAuth;
   before(async () => {
-    auth = await startTestAuth({ env: { CLIENTS: JSON.stringify([web, native]) } });
+    auth = await startTestAuth({ env: { CLIENTS: JSON.stringify([web, native, reporting, proxy]) } });
   });
   after(() => auth.close());
 
@@ -312,6 +328,19 @@ suite('a client of the configuration, at work', () => {
     assert.equal((await auth.refresh(body.refresh_token, {}, client)).status, 200);
     const form = { grant_type: 'client_credentials', scope: 'items:read' };
     assert.equal((await auth.token(form, client)).body.error, 'unauthorized_client');
+  });
+
+  test('is told about the tokens of others where it is a service that takes them, and nowhere else', async () => {
+    const as = ({ client_id }: { client_id: string }) => ({ id: client_id, secret });
+    const form = { grant_type: 'client_credentials', scope: 'items:read' };
+    const { access_token: token } = (await auth.token(form, as(reporting))).body;
+    const told = async (client: { client_id: string }) =>
+      (await auth.post('/introspect', { token }, as(client))).body;
+    assert.equal((await told(proxy)).client_id, reporting.client_id);
+    assert.deepEqual(await told(web), { active: false });
+    assert.equal((await auth.post('/revoke', { token }, as(proxy))).body.error, 'unauthorized_client');
+    assert.equal((await auth.post('/revoke', { token }, as(reporting))).status, 200);
+    assert.deepEqual(await told(proxy), { active: false });
   });
 
   test('A02 answers on its own machine at any port, when it is native', async () => {

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { isLoopback } from '@gatehouse/service-kit';
 import { z } from 'zod';
-import { apiScopes } from '../protocol/scopes.ts';
+import { apiAudience, apiScopes } from '../protocol/scopes.ts';
 import { confidentialClient, deviceGrant, publicClient, type RegisteredClient } from './clients.ts';
 
 /** Whether this address is http, and so readable on its way, though maybe that way never leaves the machine. */
@@ -94,6 +94,7 @@ const MetadataSchema = z.strictObject({
     .default('')
     .transform((text) => text.split(' ').filter(Boolean))
     .pipe(listOf(z.enum(apiScopes))),
+  resource_audience: z.literal(apiAudience).optional(),
 });
 type Metadata = z.output<typeof MetadataSchema>;
 
@@ -125,6 +126,9 @@ function* faultsOf(metadata: Metadata): Generator<Fault> {
   if (grant_types.includes('client_credentials') && method === 'none') {
     yield [['grant_types'], 'client_credentials is for clients that authenticate'];
   }
+  if (metadata.resource_audience !== undefined && method === 'none') {
+    yield [['resource_audience'], 'is for clients that authenticate'];
+  }
   if (metadata.require_pushed_authorization_requests && !asksPeople) {
     yield [['require_pushed_authorization_requests'], 'has no place with these grant_types'];
   }
@@ -151,11 +155,12 @@ function isNativeAddress(uri: string): boolean {
 }
 
 function toRegistered({ client_secret, allowed_scopes, ...metadata }: Metadata): RegisteredClient {
-  const { token_endpoint_auth_method, backchannel_logout_uri, jwks, ...others } = metadata;
+  const { token_endpoint_auth_method, backchannel_logout_uri, jwks, resource_audience, ...others } = metadata;
   const client: RegisteredClient = {
     ...others,
     ...(backchannel_logout_uri !== undefined && { backchannel_logout_uri }),
     ...(jwks && { jwks }),
+    ...(resource_audience !== undefined && { resource_audience }),
     response_types: metadata.grant_types.includes('authorization_code') ? ['code'] : [],
     allowed_scopes: allowed_scopes.join(' '),
   };
