@@ -119,6 +119,8 @@ export function createRedisDenylistWriter({
   }
 }
 
-function unavailable(cause: unknown): DenylistUnavailable {
+function unavailable(error: unknown): DenylistUnavailable {
+  // Of a transaction that was discarded, the command that Redis did not take says why.
+  const [cause = error] = (error as { previousErrors?: Error[] } | undefined)?.previousErrors ?? [];
   return new DenylistUnavailable('the denylist in Redis does not answer', { cause });
 }

@@ -168,10 +168,14 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(await writer.isComplete(), true);
   });
 
-  test('full: what it did not take is reported, reading goes on', async (t) => {
+  test('full: what it did not take is reported with the reason, reading goes on', async (t) => {
     const { reader, writer, raw } = await open(t, { maxAgeMs: 1000 });
     await raw.config('SET', 'maxmemory', '1');
-    await assert.rejects(writer.append([{ jti: 'lost', exp: inFiveMinutes() }]), DenylistUnavailable);
+    await assert.rejects(writer.append([{ jti: 'lost', exp: inFiveMinutes() }]), (error) => {
+      assert.ok(error instanceof DenylistUnavailable && error.cause instanceof Error);
+      assert.match(error.cause.message, /^OOM /);
+      return true;
+    });
     await delay(2000);
     assert.equal(isUnavailable(reader), false);
     await raw.config('SET', 'maxmemory', '0');
