@@ -14,6 +14,7 @@ import {
   openDatabase,
   problemHandler,
   type RunningService,
+  readIn,
   requestContext,
   requireSetting,
   type SharedParts,
@@ -141,6 +142,16 @@ export async function startAuth(
   if (!shared.denylist) opening.defer(() => denylist.close());
   const revocations = createRevocations({ db, denylist, logger });
   opening.defer(() => revocations.close());
+  readIn(
+    metrics.registry,
+    {
+      type: 'gauge',
+      name: 'auth_denylist_delivery_age_seconds',
+      help: 'Time since the denylist was seen to have all that is revoked',
+      labelNames: [],
+    },
+    () => [{ labels: {}, value: revocations.deliveryAge() }],
+  );
   // Signing in works without the denylist; it is completed as soon as it answers.
   await revocations.deliver().catch((err) => logger.warn({ err }, 'the denylist does not answer yet'));
   const housekeeping = startHousekeeping(db, logger, { auditRetentionDays: config.AUDIT_RETENTION_DAYS });

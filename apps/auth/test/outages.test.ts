@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import { createRedisClient } from '@gatehouse/redis';
+import { createMetrics } from '@gatehouse/service-kit';
 import { realServer, startPostgres, startRedis } from '@gatehouse/test-kit';
 import {
   authorizeUrl,
@@ -34,7 +35,10 @@ async function eventually(what: string, check: () => boolean | Promise<boolean>)
 suite('Redis is away', realServer('redis', { own: true }), () => {
   test('R25 A27 revoking answers 503, is true at once here, and reaches Redis when it is back', async (t) => {
     const redis = await startRedis(t, { own: true });
-    const auth = await startTestAuth({ redisUrl: redis.url });
+    const metrics = createMetrics('auth');
+    const auth = await startTestAuth({ redisUrl: redis.url, metrics });
+    const deliveryAge = async () =>
+      Number(/^auth_denylist_delivery_age_seconds (.+)$/m.exec(await metrics.registry.metrics())?.[1]);
     const reader = createRedisDenylistReader({ url: redis.url });
     try {
       await reader.ready();
@@ -60,10 +64,12 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
 
       const failure = auth.log.find((line) => line.includes(`"${refused.headers.get('x-request-id')}"`));
       assert.match(failure ?? '', /"error".*the provider failed/);
+      await eventually('the age of the last delivery grows', async () => (await deliveryAge()) > 2);
 
       // It comes back empty: what was revoked before and during the outage has to be there again.
       await redis.restart();
       await eventually('the revocation is on the denylist', () => isDenied(reader, token));
+      await eventually('everything is delivered', async () => (await deliveryAge()) < 2);
       assert.equal(reader.isRevoked(referenceOf(other)), false);
       assert.equal((await auth.post('/revoke', { token: other }, firstParty)).status, 200);
     } finally {

@@ -222,6 +222,7 @@ suite('token exchange', () => {
       revokeAll: () => assert.fail('one token at a time'),
       isRevoked: async ({ jti }) => ended.includes(jti),
       list: async () => ({ size: 0, newest: [] }),
+      deliveryAge: () => 0,
       deliver: async () => {},
       close: async () => {},
     };

@@ -29,9 +29,14 @@ export interface ServerOptions {
   args?: readonly string[];
 }
 
-type Kind = 'redis' | 'postgres' | 'haproxy';
+type Kind = 'redis' | 'postgres' | 'haproxy' | 'promtool';
 const given: Partial<Record<Kind, string>> = { redis: 'REDIS_URL', postgres: 'DATABASE_URL' };
-const program: Record<Kind, string> = { redis: 'redis-server', postgres: 'postgres', haproxy: 'haproxy' };
+const program: Record<Kind, string> = {
+  redis: 'redis-server',
+  postgres: 'postgres',
+  haproxy: 'haproxy',
+  promtool: 'promtool',
+};
 
 /**
  * Test options that skip, with the reason, where no such server is to be had.

@@ -25,6 +25,8 @@ export interface Revocations {
   list(limit: number): Promise<{ size: number; newest: RevokedEntry[] }>;
   /** Brings to the denylist whatever it lacks; also done twice a second until `close`. */
   deliver(): Promise<void>;
+  /** How many seconds ago the denylist was last seen to have all that is revoked. */
+  deliveryAge(): number;
   close(): Promise<void>;
 }
 
@@ -69,7 +71,10 @@ export function createRevocations({
     }
   }
 
+  let deliveredAt = performance.now();
+
   async function deliver() {
+    const startedAt = performance.now();
     if (await denylist.isComplete()) {
       await sendAll(isNull(table.deliveredAt));
     } else {
@@ -77,6 +82,7 @@ export function createRevocations({
       await sendAll(undefined);
       await denylist.markComplete();
     }
+    deliveredAt = startedAt;
   }
 
   const delivery = repeat(deliveryPauseMs, 'denylist delivery', deliver, logger);
@@ -98,6 +104,7 @@ export function createRevocations({
 
   return {
     deliver,
+    deliveryAge: () => (performance.now() - deliveredAt) / 1000,
     close: () => delivery.stop(),
     revokeAll,
     revoke: (target, alongside) =>
