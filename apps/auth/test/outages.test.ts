@@ -62,8 +62,17 @@ suite('Redis is away', realServer('redis', { own: true }), () => {
       assert.equal(await auth.isActive(token, firstParty), false);
       assert.equal(await auth.isActive(other, firstParty), true);
 
-      const failure = auth.log.find((line) => line.includes(`"${refused.headers.get('x-request-id')}"`));
-      assert.match(failure ?? '', /"error".*the provider failed/);
+      const told = auth.log
+        .map((line) => JSON.parse(line))
+        .filter(({ requestId }) => requestId === refused.headers.get('x-request-id'));
+      assert.deepEqual(
+        told.map(({ level, msg, reason }) => [level, msg, reason]),
+        [
+          ['warn', 'request could not be served', undefined],
+          ['info', 'request', 'a part of the system that this request needs is unavailable'],
+        ],
+      );
+      assert.equal(told[0].traceId, told[1].traceId);
       await eventually('the age of the last delivery grows', async () => (await deliveryAge()) > 2);
 
       // It comes back empty: what was revoked before and during the outage has to be there again.

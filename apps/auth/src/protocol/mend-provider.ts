@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
-import type { Logger } from '@gatehouse/service-kit';
+import { type Logger, logFault } from '@gatehouse/service-kit';
+import type { Request, Response } from 'express';
 import type { JWK } from 'jose';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -101,10 +102,13 @@ const endpointsWithErrors = [
 function logRefusals(provider: Provider, logger: Logger): void {
   const events: EventEmitter = provider;
   const log = (err: errors.OIDCProviderError, ctx: KoaContextWithOIDC) => {
-    const requestId = ctx.get('x-request-id');
-    if (!(err.status < 500)) return logger.error({ requestId, err: err.cause ?? err }, 'the provider failed');
-    const { error, error_detail, error_description } = err;
+    const { error, error_detail, error_description, status = 500 } = err;
     const detail = error_detail ?? error_description;
+    if (status >= 500) {
+      const told = { status, message: error_description ?? err.message };
+      return logFault(logger, err.cause ?? err, told, ctx.req as Request, ctx.res as Response);
+    }
+    const requestId = ctx.get('x-request-id');
     logger.info({ requestId, error, detail, clientId: ctx.oidc?.client?.clientId }, 'refused');
   };
   for (const name of endpointsWithErrors) events.on(`${name}.error`, (ctx, err) => log(err, ctx));
