@@ -36,6 +36,8 @@ export interface KeySet {
    * whatever number of tokens ask; throws when it cannot be told because the issuer does not answer.
    */
   knows(kid: string): boolean | Promise<boolean>;
+  /** How long ago the keys were fetched; infinite before the first good fetch. */
+  ageMs(): number;
   close(): void;
 }
 
@@ -56,6 +58,7 @@ export function createKeySet({
   let keySet: { keys: PublicKey[] } | undefined;
   let inFlight: Promise<void> | undefined;
   let lastFailure: unknown;
+  let fetchedAt = Number.NEGATIVE_INFINITY;
   let seekAgainAt = 0;
   let unusedBefore = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -69,6 +72,7 @@ export function createKeySet({
     },
     current: () => keySet,
     knows: (kid) => has(kid) || seek(kid),
+    ageMs: () => performance.now() - fetchedAt,
     close() {
       closing.abort();
       clearTimeout(timer);
@@ -99,6 +103,7 @@ export function createKeySet({
         (keys) => {
           if (lastFailure !== undefined) onRecovery();
           lastFailure = undefined;
+          fetchedAt = performance.now();
           if (JSON.stringify(keys) !== JSON.stringify(keySet?.keys)) keySet = { keys };
         },
         (error) => {

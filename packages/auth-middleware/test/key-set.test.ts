@@ -18,6 +18,10 @@ test('R10 keys that were known are served while the issuer is away', async (t) =
   await until(() => app.faults.length > 0);
   for (let i = 0; i < 3; i++) assert.equal((await app.get(await app.issuer.sign())).status, 200);
   assert.ok(app.keySet.current());
+  const age = app.keySet.ageMs();
+  await delay(100);
+  const later = app.keySet.ageMs();
+  assert.ok(later >= age + 90 && later < 10_000, 'nobody takes them for fresh');
 });
 
 test('R11 without any keys a token is 503 with Retry-After, never 401, and good once they come', async (t) => {
@@ -32,6 +36,7 @@ test('R11 without any keys a token is 503 with Retry-After, never 401, and good 
     assert.equal(response.headers.get('www-authenticate'), null);
   }
   assert.equal(app.keySet.current(), undefined);
+  assert.equal(app.keySet.ageMs(), Number.POSITIVE_INFINITY);
   await assert.rejects(app.keySet.load());
   assert.equal((await fetch(app.url)).status, 401, 'no token is no trouble of the keys');
 

@@ -4,6 +4,7 @@ import {
   createKeySet,
   createMemoryProofIds,
   createRedisProofIds,
+  type KeySet,
 } from '@gatehouse/auth-middleware';
 import { createMemoryDenylist, createRedisDenylistReader, type DenylistReader } from '@gatehouse/denylist';
 import { z } from 'zod';
@@ -72,7 +73,7 @@ export function openGuard(options: GuardOptions, opened: AsyncDisposableStack): 
     : createMemoryProofIds();
   opened.defer(() => proofIds.close());
   const lookups = { hit: 0, miss: 0 };
-  tellAtScrape(metrics, denylist, lookups);
+  tellAtScrape(metrics, keySet, denylist, lookups);
   const authenticate = createAuthenticate({
     issuer: config.TOKEN_ISSUER ?? config.ISSUER,
     audiences,
@@ -99,10 +100,21 @@ function emptyDenylist(): DenylistReader {
 
 function tellAtScrape(
   { service, registry }: Metrics,
+  keySet: KeySet,
   denylist: DenylistReader,
   lookups: Record<'hit' | 'miss', number>,
 ): void {
   const labels = { service };
+  readIn(
+    registry,
+    {
+      type: 'gauge',
+      name: 'issuer_keys_age_seconds',
+      help: 'How long ago the keys of the issuer were fetched; infinite until they were',
+      labelNames: ['service'],
+    },
+    () => [{ labels, value: keySet.ageMs() / 1_000 }],
+  );
   readIn(
     registry,
     {

@@ -39,6 +39,7 @@ export function guardAccounts(
       load: async () => {},
       current: () => publicKeys() as { keys: PublicKey[] },
       knows: (keyId) => publicKeys().keys.some(({ kid }) => kid === keyId),
+      ageMs: () => 0,
       close: () => {},
     },
     // Whether it is revoked is asked below.
