@@ -64,6 +64,13 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(reader.isRevoked(token({ jti: 'before' })), true);
   });
 
+  test('R29 a clock that is set back makes no copy younger', async (t) => {
+    const { redis, reader } = await open(t, { maxAgeMs: 1000 });
+    await redis.stop();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_600_000 });
+    await until(() => isUnavailable(reader));
+  });
+
   test('frozen: the writer fails instead of waiting, the reader notices, and both heal', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 2000 });
     redis.pause();
