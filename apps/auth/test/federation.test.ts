@@ -302,13 +302,14 @@ describe('signing in at another provider', () => {
     assert.match((await attacker.open(answer.href)).text, /<h1>Allow/);
   });
 
-  test('an answer is of no use in another interaction of the same browser', async () => {
+  test('an answer is of no use in another interaction of the same browser, and stays good in its own', async () => {
     const browser = auth.browser();
     const answer = await answerFor(browser, await signInPage(browser));
     const other = linkOf(await signInPage(browser)).split('?')[0];
     const page = await browser.open(`${other}/answer${answer.search}`);
     assert.equal(page.status, 400);
     assert.match(page.text, /belongs to no sign-in/);
+    assert.match((await browser.open(answer.href)).text, /<h1>Allow/);
   });
 
   test('A12 an answer of another issuer, or of none, is refused', async () => {
