@@ -7,8 +7,6 @@ export class Unavailable extends errors.OIDCProviderError {
   override allow_redirect = false;
   constructor(cause: unknown) {
     super(503, 'temporarily_unavailable', { cause });
-    // The cause is for the log alone.
-    delete this.error_detail;
   }
 }
 
