@@ -209,14 +209,14 @@ suite('token exchange', () => {
   test('a token that is exchanged while the one in the middle is revoked ends with it', async () => {
     const vault = createVault(encryptionKey);
     const exchanged = createExchangedTokens(auth.db, vault);
-    const grant = { gid: 'of all', expiresIn: 60 };
-    await exchanged.remember({ ...grant, jti: 'early', from: 'middle' });
-    await exchanged.remember({ ...grant, jti: 'last', from: 'late' });
+    const expiresIn = 60;
+    await exchanged.remember({ jti: 'early', from: 'middle', expiresIn });
+    await exchanged.remember({ jti: 'last', from: 'late', expiresIn });
     const ended: string[] = [];
     const revocations: Revocations = {
       async revoke(target) {
         assert.ok('jti' in target);
-        if (target.jti === 'middle') await exchanged.remember({ ...grant, jti: 'late', from: 'middle' });
+        if (target.jti === 'middle') await exchanged.remember({ jti: 'late', from: 'middle', expiresIn });
         ended.push(target.jti);
       },
       revokeAll: () => assert.fail('one token at a time'),

@@ -8,25 +8,24 @@ import { records } from '../schema.ts';
  * whose end is the end of all; but one in the middle ends by its jti, and its descendants must then be known by theirs.
  */
 export interface ExchangedTokens {
-  remember(exchanged: { jti: string; from: string; gid: string; expiresIn: number }): Promise<void>;
+  remember(exchanged: { jti: string; from: string; expiresIn: number }): Promise<void>;
   /** The jtis of what this token was directly exchanged for. */
   from(jti: string): Promise<string[]>;
 }
 
 const model = 'ExchangedToken';
 
-/** Kept among the records of oidc-provider, sealed like these and deleted with their grant. */
+/** Kept among the records of oidc-provider, sealed like these and deleted when they expire. */
 export function createExchangedTokens(db: Db, vault: Vault): ExchangedTokens {
   const hashSource = (jti: string) => vault.hash(jti, `${model} source`);
   const context = (idHash: string) => `${model} ${idHash}`;
   return {
-    async remember({ jti, from, gid, expiresIn }) {
+    async remember({ jti, from, expiresIn }) {
       const idHash = vault.hash(jti, model);
       await db.insert(records).values({
         model,
         idHash,
         uidHash: hashSource(from),
-        grantHash: vault.hash(gid, 'grant'),
         payload: vault.seal(jti, context(idHash)),
         expiresAt: new Date(Date.now() + expiresIn * 1000),
       });

@@ -110,7 +110,7 @@ export function registerTokenExchange(provider: Provider, deps: TokenExchangeDep
       token.resourceServer = new provider.ResourceServer(audience, target);
       const access_token = await token.save();
       if (subject.act) {
-        const link = { jti: token.jti, from: subject.jti, gid: subject.gid, expiresIn: lifetime };
+        const link = { jti: token.jti, from: subject.jti, expiresIn: lifetime };
         await orUnavailable(() => deps.exchanged.remember(link));
       }
       // Last, so that either whoever ends the subject token finds the link, or we find that it has ended.
