@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { createMetrics } from '@gatehouse/service-kit';
 import type { Browser, Page } from '@gatehouse/test-kit';
 import { limits } from '../src/limits/limits.ts';
+import { oneAtATime } from '../src/limits/one-at-a-time.ts';
 import {
   authorizeUrl,
   basic,
@@ -14,6 +15,30 @@ import {
   startTestAuth,
   type TestAuth,
 } from './start-test-auth.ts';
+
+test('what is for one key is done in turn, whatever becomes of it, and no more than so many wait', async () => {
+  const inTurn = oneAtATime(2);
+  const began: string[] = [];
+  const first = Promise.withResolvers<string>();
+  const ask = (name: string, key = 'key') =>
+    inTurn(
+      key,
+      () => assert.fail('too many'),
+      async () => {
+        began.push(name);
+        return name === 'first' ? first.promise : name;
+      },
+    );
+  const outcomes = Promise.allSettled(['first', 'second', 'third', 'fourth'].map((name) => ask(name)));
+  assert.equal(await ask('of another', 'other key'), 'of another');
+  assert.deepEqual(began, ['first', 'of another']);
+  first.reject(new Error('failed'));
+  assert.deepEqual(
+    (await outcomes).map((one) => (one.status === 'fulfilled' ? one.value : one.reason.message)),
+    ['failed', 'second', 'third', 'too many'],
+  );
+  assert.equal(await ask('fifth'), 'fifth');
+});
 
 suite('limits', () => {
   let auth: TestAuth;
