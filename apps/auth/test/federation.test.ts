@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { demoAccounts } from '@gatehouse/demo-data';
 import type { Browser, Page } from '@gatehouse/test-kit';
-import { eq, like } from 'drizzle-orm';
+import { and, eq, like } from 'drizzle-orm';
 import { generateKeyPair } from 'jose';
 import { federationSettings } from '../src/federation/federation-settings.ts';
-import { accounts, federatedIdentities, records } from '../src/schema.ts';
+import { accounts, auditEvents, federatedIdentities, records } from '../src/schema.ts';
 import { polyglot } from './interaction-app.ts';
 import {
   authorizeUrl,
@@ -195,6 +195,11 @@ describe('signing in at another provider', () => {
     const page = await comeBack(browser);
     assert.equal(page.status, 403);
     assert.match(page.text, /role="alert">Your account here is disabled/);
+    const [tried] = await auth.db
+      .select()
+      .from(auditEvents)
+      .where(and(eq(auditEvents.accountId, String(sub)), eq(auditEvents.outcome, 'failure')));
+    assert.deepEqual([tried?.event, tried?.detail], ['sign-in', { by: provider.url, reason: 'disabled' }]);
     assert.match((await signInPage(browser)).text, /<h1>Sign in/);
   });
 
