@@ -8,6 +8,7 @@ import { type RealServer, realServer, startPostgres, startRedis } from '@gatehou
 import { decodeJwt, exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { linger } from './lingering.ts';
 import { createLogoutVerifier, startLogoutReceiver, type Trouble } from './logout-receiver.ts';
+import { goodPassword, signedInAsNew } from './registering.ts';
 import {
   authorizeUrl,
   callback,
@@ -147,6 +148,17 @@ suite('back-channel logout', () => {
       'a logout is missing',
     );
     assert.ok(receiver.logouts.splice(0).every(({ sub }) => sub === alice.id));
+  });
+
+  test('a session that goes on after a change of password has another name for its client', async () => {
+    const { username, browser } = await signedInAsNew(auth);
+    const { claims } = await signInAtShop(auth, browser, username);
+    const page = await browser.open(`${issuer}/account/password`);
+    const next = 'eleven brown otters';
+    await browser.submit(page, { current: goodPassword, password: next, again: next });
+    await until(() => receiver.logouts.length > 0, 'the client never heard');
+    assert.deepEqual(receiver.logouts.splice(0), [{ sub: claims.sub, sid: claims.sid }]);
+    assert.notEqual((await signInAtShop(auth, browser, username)).claims.sid, claims.sid);
   });
 
   test('A53 a client takes no token twice, none with a nonce, and none that is not a logout token for it', async () => {
