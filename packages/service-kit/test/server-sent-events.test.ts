@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createAuthenticate, createKeySet, createMemoryProofIds } from '@gatehouse/auth-middleware';
 import { DenylistUnavailable } from '@gatehouse/denylist';
 import { createTestIssuer, listenApp } from '@gatehouse/test-kit';
@@ -102,6 +103,17 @@ suite('a stream that its handler never ends tells what is declared and', { concu
     await assert.rejects(rest, { name: 'TypeError', message: 'terminated' });
     assert.match(logged.join(), /DenylistUnavailable/, 'and the log says why');
   });
+});
+
+test('a reader that leaves is no fault', async () => {
+  const token = await issuer.sign({ scope: 'notes:read' });
+  const leaving = new AbortController();
+  const headers = { authorization: `Bearer ${token}` };
+  await fetch(`${server.url}/events`, { headers, signal: leaving.signal });
+  const before = logged.length;
+  leaving.abort();
+  await delay(500);
+  assert.deepEqual(logged.slice(before), []);
 });
 
 test('an event that is not declared cuts the stream, and the log says why', async () => {
