@@ -109,6 +109,18 @@ test('an answer that drips past the deadline is cut off, and the failure is told
   assert.deepEqual(proxy.failures, ['DEADLINE']);
 });
 
+test('clients that read too slowly for the deadline do not have the upstream given up', async (t) => {
+  const proxy = await startProxy(
+    t,
+    ({ url }, res) => void res.end(url === '/large' ? Buffer.alloc(32 * 1024 * 1024) : 'hi'),
+    { totalTimeoutMs: 1_000, connections: 6 },
+  );
+  const unread = await Promise.all(Array.from({ length: 6 }, () => fetch(`${proxy.url}/large`)));
+  await until(() => proxy.failures.length === 6, 5_000);
+  for (const answer of unread) await assert.rejects(answer.text());
+  assert.equal(await proxy.ask(), 'hi');
+});
+
 test('one request too many fails at once, and a place is free again when an answer or a client has left', async (t) => {
   const waiting: (() => void)[] = [];
   let closed = 0;
