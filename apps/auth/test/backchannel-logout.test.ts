@@ -150,6 +150,16 @@ suite('back-channel logout', () => {
     assert.ok(receiver.logouts.splice(0).every(({ sub }) => sub === alice.id));
   });
 
+  test('a client that leaves a session that goes on hears of it, and comes back under another name', async () => {
+    const browser = auth.browser();
+    const { claims, idToken } = await signInAtShop(auth, browser, 'alice');
+    const page = await browser.open(`${issuer}/logout?${new URLSearchParams({ id_token_hint: idToken })}`);
+    assert.match((await browser.submit(page, {}, { button: 'Stay signed in' })).text, /Still signed in/);
+    await until(() => receiver.logouts.length > 0, 'the client never heard');
+    assert.deepEqual(receiver.logouts.splice(0), [{ sub: alice.id, sid: claims.sid }]);
+    assert.notEqual((await signInAtShop(auth, browser, 'alice')).claims.sid, claims.sid);
+  });
+
   test('a session that goes on after a change of password has another name for its client', async () => {
     const { username, browser } = await signedInAsNew(auth);
     const { claims } = await signInAtShop(auth, browser, username);
