@@ -5,6 +5,7 @@ import { records } from '../schema.ts';
 
 /** A sign-in at the provider that is under way. */
 export interface FederationAttempt {
+  interactionUid: string;
   codeVerifier: string;
   nonce: string;
   demandFresh: boolean;

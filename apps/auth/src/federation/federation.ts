@@ -100,7 +100,7 @@ export function createFederation({
     async begin(interactionUid, demandFresh) {
       const config = await configuration();
       const codeVerifier = randomPKCECodeVerifier();
-      const attempt = { codeVerifier, nonce: randomNonce(), demandFresh, startedAt: now() };
+      const attempt = { interactionUid, codeVerifier, nonce: randomNonce(), demandFresh, startedAt: now() };
       // The interaction stands in front, so that the answer finds the one browser that has its cookie.
       const state = `${interactionUid}.${randomState()}`;
       await attempts.add(state, attempt);
@@ -119,7 +119,7 @@ export function createFederation({
       const state = answer.get('state') ?? '';
       if (interactionOfState(state) !== interactionUid) return undefined;
       const attempt = await attempts.take(state);
-      if (attempt === undefined) return undefined;
+      if (attempt?.interactionUid !== interactionUid) return undefined;
       const config = await configuration();
       try {
         const url = new URL(redirectUri);
