@@ -1,6 +1,6 @@
 import { loadConfig, refineForProduction, refineTls, runProcess } from '@gatehouse/service-kit/core';
-import { startGateway } from './app.ts';
 import { GatewayConfigSchema } from './config.ts';
+import { startGateway } from './start.ts';
 
 runProcess('gateway', (env) =>
   startGateway(

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { BlockList } from 'node:net';
 import { test } from 'node:test';
-import { GatewayConfigSchema } from '../src/app.ts';
 import { clientAddressOf, clientNetworkOf, noteClientAddress } from '../src/client-address.ts';
+import { GatewayConfigSchema } from '../src/start.ts';
 import { publicHost, startTestGateway, until } from './start-gateway.ts';
 
 test('H16 H17 without trusted proxies the address is that of the connection: upstream, log and limit', async (t) => {

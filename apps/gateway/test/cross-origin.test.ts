@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { allUpstreamsAt, GatewayConfigSchema } from '../src/app.ts';
+import { allUpstreamsAt, GatewayConfigSchema } from '../src/start.ts';
 import { type Answer, startTestGateway, until } from './start-gateway.ts';
 
 const shop = 'https://shop.example';

@@ -138,7 +138,7 @@ test('the source of each file that an experiment names is shown as plain text, a
     'apps/gateway/src/App.ts',
     'apps/gateway/src/../src/config.ts',
     'apps/gateway/src/%2e%2e/src/config.ts',
-    'apps/gateway/src/..%2fsrc/app.ts',
+    'apps/gateway/src/..%2fsrc/start.ts',
     '../../infra/secrets/demo/encryption-key',
     '..%2f..%2finfra/secrets/demo/encryption-key',
     '/etc/passwd',

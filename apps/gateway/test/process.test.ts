@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort, nodeSettings } from '@gatehouse/test-kit';
-import { allUpstreamsAt } from '../src/app.ts';
+import { allUpstreamsAt } from '../src/start.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -60,7 +60,7 @@ test('a gateway loads nothing of a database', () => {
         return nextLoad(url, context);
       },
     });
-    await import(${JSON.stringify(new URL('../src/app.ts', import.meta.url).href)});
+    await import(${JSON.stringify(new URL('../src/start.ts', import.meta.url).href)});
     console.log(JSON.stringify(loaded));
   `;
   const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {

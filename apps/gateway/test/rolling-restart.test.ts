@@ -15,7 +15,7 @@ import {
   startRedis,
   type TestIssuer,
 } from '@gatehouse/test-kit';
-import { allUpstreamsAt } from '../src/app.ts';
+import { allUpstreamsAt } from '../src/start.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 

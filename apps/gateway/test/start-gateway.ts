@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createMemoryDenylist } from '@gatehouse/denylist';
 import { createLogger, createMetrics, type Metrics } from '@gatehouse/service-kit/core';
 import { createTestIssuer, listenApp, type TestIssuer } from '@gatehouse/test-kit';
-import { GatewayConfigSchema, startGateway } from '../src/app.ts';
 import { urlVariableOf } from '../src/config.ts';
+import { GatewayConfigSchema, startGateway } from '../src/start.ts';
 import { upstreams } from '../src/upstreams.ts';
 
 export const publicHost = 'localhost:8080';

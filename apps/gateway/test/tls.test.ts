@@ -21,7 +21,7 @@ import {
   refineTls,
 } from '@gatehouse/service-kit/core';
 import { createTestIssuer, freePort, nodeSettings, rawRequest } from '@gatehouse/test-kit';
-import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/app.ts';
+import { allUpstreamsAt, GatewayConfigSchema, startGateway } from '../src/start.ts';
 import { startTestGateway, type TestGateway, until } from './start-gateway.ts';
 
 const origin = 'https://localhost:8443';

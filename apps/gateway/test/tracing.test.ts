@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nodeSettings, startCollector } from '@gatehouse/test-kit';
-import { allUpstreamsAt } from '../src/app.ts';
+import { allUpstreamsAt } from '../src/start.ts';
 import { publicHost, send } from './start-gateway.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));

@@ -64,7 +64,7 @@ export const others: readonly Experiment[] = [
     title: 'An exchanged token at the gateway',
     sends: 'The same kind of token, sent to /items through the gateway.',
     expects: '401: such tokens are for calls between services, and the gateway takes none of them.',
-    decidedBy: 'apps/gateway/src/app.ts',
+    decidedBy: 'apps/gateway/src/start.ts',
     run: async () => mustBe(401, await call('/items', await exchanged())),
   },
   {
