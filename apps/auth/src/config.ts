@@ -36,7 +36,7 @@ const ClientSecretSchema = z
   );
 
 /** What the authorization server reads from its environment; no secret has a default. */
-export const AuthConfigSchema = ProcessConfigSchema.extend({
+export const AuthConfigSchema = ProcessConfigSchema.omit({ EXPLAIN: true }).extend({
   DATABASE_URL: PostgresUrlSchema.optional(),
   REDIS_URL: RedisUrlSchema.optional(),
   ENCRYPTION_KEY: z.string().refine(isKey, 'must be 32 random bytes in base64url'),
