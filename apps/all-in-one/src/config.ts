@@ -52,9 +52,10 @@ export type ServiceName =
   | 'gateway'
   | Lowercase<ServicePort extends `${infer Name}_PORT` ? Dashed<Name> : never>;
 
-/** Every port that a system of this configuration listens on. */
-export function portsOf(config: AllInOneConfig): number[] {
-  const { PORT, HTTP_REDIRECT_PORT, METRICS_PORT } = config;
-  const ports = Object.keys(servicePorts).map((name) => config[name as ServicePort]);
-  return [PORT, ...ports, HTTP_REDIRECT_PORT, METRICS_PORT].filter((port) => port !== undefined);
-}
+/** The variables of every port that a system may listen on. */
+export const portVariables = [
+  'PORT',
+  ...(Object.keys(servicePorts) as ServicePort[]),
+  'HTTP_REDIRECT_PORT',
+  'METRICS_PORT',
+] as const;

@@ -24,7 +24,7 @@ import {
   tlsFilesOf,
 } from '@gatehouse/service-kit';
 import { users } from '@gatehouse/users';
-import { type AllInOneConfig, portsOf, type ServiceName } from './config.ts';
+import { type AllInOneConfig, portVariables, type ServiceName } from './config.ts';
 
 export interface RunningSystem extends Closable {
   readonly issuer: string;
@@ -132,8 +132,12 @@ async function untilReady({ health }: RunningService): Promise<void> {
 // Opening the database takes seconds, and a busy port is better known before.
 async function refuseBusyPorts(config: AllInOneConfig): Promise<void> {
   await using probes = new AsyncDisposableStack();
-  for (const port of portsOf(config)) {
-    const probe = await listen(() => {}, { host: config.HOST, port });
+  for (const variable of portVariables) {
+    const port = config[variable];
+    if (port === undefined) continue;
+    const probe = await listen(() => {}, { host: config.HOST, port }).catch((cause: Error) => {
+      throw new Error(`${variable}: ${cause.message}`, { cause });
+    });
     probes.defer(() => probe.close());
   }
 }

@@ -20,7 +20,7 @@ test('a bad variable ends the start with 78 and one line for each fault', async 
   }
 });
 
-test('a busy port ends the start with one line that names it', async () => {
+test('a busy port ends the start with one line that names it and its variable', async () => {
   const free = await freePorts();
   for (const name of ['PORT', 'ITEMS_PORT'] as const) {
     using directory = temporaryDirectory();
@@ -30,7 +30,7 @@ test('a busy port ends the start with one line that names it', async () => {
     await assertExit(started, 1);
     const lines = ownLines(started);
     assert.equal(lines.length, 1, lines.join('\n'));
-    assert.match(lines[0] ?? '', new RegExp(`^gatehouse: .*\\b${free[name]}\\b.* in use`));
+    assert.match(lines[0] ?? '', new RegExp(`^gatehouse: ${name}: port ${free[name]} .* in use`));
   }
 });
 
