@@ -94,7 +94,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#res = res;
     this.#fail = fail;
     this.#request = {
-      // Express strips the mount path from req.url.
+      // The proxy empties req.url before http-proxy-middleware sees it.
       path: (req as { originalUrl?: string }).originalUrl ?? req.url ?? '/',
       method: req.method ?? 'GET',
       body: bodyFor(req),

@@ -19,8 +19,8 @@ const wellFormedId = /^[\w-]{8,64}$/;
 /**
  * The first middleware: gives the request an id (X-Request-Id is kept when it is 8 to 64 word characters; the answer has
  * it from the app) and a trace, writes one log line and one measurement when the answer has left or the client is gone.
- * Query strings are never logged. The route is `res.locals.route` where an app without routes of its own sets it; `res.locals.waitedMs` (before this) and
- * `res.locals.upstreamMs` (within it) are logged, and so is `res.locals.reason`.
+ * Query strings are never logged. The route is `res.locals.route` where an app without routes of its own sets it;
+ * `res.locals.waitedMs` (before this) and `res.locals.upstreamMs` (within it) are logged, and so is `res.locals.reason`.
  * @param addressOf tells where a request comes from, for the log, in a process that can know
  */
 export function requestContext({
