@@ -1,5 +1,6 @@
 import { type Count, createLocalCounts } from '@gatehouse/rate-limits';
 import type { createRedisClient } from '@gatehouse/redis';
+import { settleAll } from '@gatehouse/service-kit/core';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 
 export interface SharedCounts {
@@ -63,8 +64,7 @@ export function createSharedCounts(
       if (redis?.status !== 'ready') throw new Error('Redis is not connected');
       const telling = Array.from(untold, ([key, counted]) => tell(key, counted));
       untold.clear();
-      const failed = (await Promise.allSettled(telling)).find(({ status }) => status === 'rejected');
-      if (failed) throw (failed as PromiseRejectedResult).reason;
+      await settleAll(telling);
     },
   };
 }

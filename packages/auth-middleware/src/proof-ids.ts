@@ -1,7 +1,7 @@
 import { createRedisClient, requestDeadlines } from '@gatehouse/redis';
 
 /** How long an id is remembered: longer than any replica, its clock five seconds off, takes the proof. */
-export const proofIdLifetimeMs = 80_000;
+const proofIdLifetimeMs = 80_000;
 
 /** The ids of DPoP proofs that were used, so that each proof is good once (RFC 9449, 11.1). */
 export interface ProofIds {

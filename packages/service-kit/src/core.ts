@@ -19,7 +19,7 @@ export {
   UrlSchema,
 } from './config.ts';
 export { createDelegatedFetch } from './delegated-fetch.ts';
-export { fetchJson, parseAnswer, passedOn, upstreamFault } from './fetch-json.ts';
+export { fetchJson, parseAnswer, passedOn } from './fetch-json.ts';
 export { TextSchema, TimestampSchema } from './fields.ts';
 export { guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health, isHealthCheck } from './health.ts';
@@ -44,6 +44,7 @@ export {
   problemHandler,
   requireFound,
   requireOwnerOrAdmin,
+  upstreamFault,
 } from './problem.ts';
 export { type Repeated, repeat } from './repeat.ts';
 export { created, noContent, ok } from './replies.ts';

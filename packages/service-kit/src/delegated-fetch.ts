@@ -1,7 +1,7 @@
 import { AuthError, callerOf, schemeOf } from '@gatehouse/auth-middleware';
 import type { Request } from 'express';
 import { ResponseBodyError } from 'openid-client';
-import { upstreamFault } from './fetch-json.ts';
+import { upstreamFault } from './problem.ts';
 import { correlationOf } from './request-context.ts';
 import {
   type Call,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Problem } from './problem.ts';
+import { Problem, upstreamFault } from './problem.ts';
 import { exchangeOutcome, failureOf, openRequestSpan } from './trace.ts';
 
 const maxAnswerBytes = 256 * 1024;
@@ -70,10 +70,4 @@ export function passedOn({ status, body }: { status: number; body: unknown }): P
   if (![403, 404, 409, 422].includes(status)) return upstreamFault(new Error(`it answered ${status}`));
   const { detail, errors } = parseAnswer(RefusalSchema, body);
   return new Problem(status, detail, errors && { errors });
-}
-
-/** The 503 for another service that fails us; the cause is for the log alone. */
-export function upstreamFault(cause: unknown): Problem {
-  const detail = 'A part of the system that this request needs is unavailable';
-  return new Problem(503, detail, { headers: { 'Retry-After': '2' }, cause });
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { upstreamFault } from './fetch-json.ts';
+import { upstreamFault } from './problem.ts';
 import {
   type Client,
   callDeadline,

@@ -114,7 +114,11 @@ export function problemBody(
   });
 }
 
-const unavailable = 'A part of the system that this request needs is unavailable';
+/** The 503 for a part behind us, another service or a store, that fails us; the cause is for the log alone. */
+export function upstreamFault(cause?: unknown): Problem {
+  const detail = 'A part of the system that this request needs is unavailable';
+  return new Problem(503, detail, { headers: { 'Retry-After': '2' }, cause });
+}
 
 // What body-parser's own messages say can quote the body, so each has a sentence of ours.
 const bodyFaults: Record<string, string> = {
@@ -130,8 +134,7 @@ const bodyFaults: Record<string, string> = {
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof AuthError) return new Problem(error.status, error.message, { headers: error.headers });
-  if (isDatabaseUnavailable(error) || error instanceof DenylistUnavailable)
-    return new Problem(503, unavailable, { headers: { 'Retry-After': '2' } });
+  if (isDatabaseUnavailable(error) || error instanceof DenylistUnavailable) return upstreamFault();
   const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new Problem(status, bodyFaults[String(type)]);

@@ -1,4 +1,4 @@
-import type { Db } from '@gatehouse/service-kit';
+import { type Db, secondsFromNow } from '@gatehouse/service-kit';
 import { and, eq, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm';
 import { lifetimes } from '../protocol/scopes.ts';
 import type { Vault } from '../protocol/vault.ts';
@@ -23,7 +23,7 @@ export interface DeviceCodes {
 export const pollIntervalSeconds = 5;
 
 /** The wrong codes that one guesser may try, and that one code survives. */
-export const mostGuesses = 10;
+const mostGuesses = 10;
 
 /** The codes in PostgreSQL, so that every process counts the same. */
 export function createDeviceCodes(db: Db, vault: Vault): DeviceCodes {
@@ -47,7 +47,7 @@ export function createDeviceCodes(db: Db, vault: Vault): DeviceCodes {
           userCodeHash: hashUserCode(userCode),
           firstHalfHash: hashFirstHalf(userCode),
           intervalSeconds: pollIntervalSeconds,
-          expiresAt: sql`now() + ${lifetimes.deviceCode} * interval '1 second'`,
+          expiresAt: secondsFromNow(lifetimes.deviceCode),
         })
         .onConflictDoNothing({ target: codes.idHash });
     },
@@ -102,7 +102,7 @@ export function createDeviceCodes(db: Db, vault: Vault): DeviceCodes {
           hashGuessers(guessers).map((guesserHash) => ({
             guesserHash,
             guesses: 1,
-            expiresAt: sql`now() + ${lifetimes.deviceCode} * interval '1 second'`,
+            expiresAt: secondsFromNow(lifetimes.deviceCode),
           })),
         )
         .onConflictDoUpdate({

@@ -1,4 +1,13 @@
-import { counterIn, type Db, type Logger, type Metrics, type Repeated, repeat } from '@gatehouse/service-kit';
+import {
+  counterIn,
+  type Db,
+  type Logger,
+  type Metrics,
+  type Repeated,
+  repeat,
+  secondsFromNow,
+  settleAll,
+} from '@gatehouse/service-kit';
 import { asc, eq, inArray, sql } from 'drizzle-orm';
 import type { RegisteredClient } from '../clients/clients.ts';
 import type { Vault } from '../protocol/vault.ts';
@@ -60,7 +69,6 @@ export function createLogoutDeliveries({
     help: 'Attempts to tell a client of a logout, by how they ended',
     labelNames: ['outcome'],
   });
-  const seconds = (count: number) => sql`now() + ${count} * interval '1 second'`;
 
   /** Rows that nobody else sends for a while, a few of each client. */
   async function claim(): Promise<Row[]> {
@@ -88,7 +96,7 @@ export function createLogoutDeliveries({
       .for('update', { skipLocked: true });
     return db
       .update(table)
-      .set({ attempts: sql`${table.attempts} + 1`, nextAttemptAt: seconds(claimSeconds) })
+      .set({ attempts: sql`${table.attempts} + 1`, nextAttemptAt: secondsFromNow(claimSeconds) })
       .where(inArray(table.id, free))
       .returning();
   }
@@ -111,7 +119,7 @@ export function createLogoutDeliveries({
       const pause = pausesSeconds[attempts - 1] ?? pausesSeconds.at(-1) ?? 0;
       await db
         .update(table)
-        .set({ nextAttemptAt: seconds(pause) })
+        .set({ nextAttemptAt: secondsFromNow(pause) })
         .where(delivery);
       return;
     }
@@ -121,9 +129,7 @@ export function createLogoutDeliveries({
 
   async function deliver(send: Send) {
     const rows = await claim();
-    const results = await Promise.allSettled(rows.map((row) => attempt(send, row)));
-    const failed = results.find(({ status }) => status === 'rejected');
-    if (failed?.status === 'rejected') throw failed.reason;
+    await settleAll(rows.map((row) => attempt(send, row)));
   }
 
   let delivery: Repeated | undefined;

@@ -1,4 +1,12 @@
-import { created, noContent, Problem, type Route, route, TimestampSchema } from '@gatehouse/service-kit';
+import {
+  created,
+  noContent,
+  Problem,
+  type Route,
+  requireFound,
+  route,
+  TimestampSchema,
+} from '@gatehouse/service-kit';
 import { z } from 'zod';
 import type { ItemStore, ReservationStore } from '../store.ts';
 
@@ -42,7 +50,7 @@ export function reservationRoutes(items: ItemStore, reservations: ReservationSto
       handler: async ({ params: { id: itemId }, body, caller }) => {
         const held = await reservations.hold(itemId, body, caller);
         if (held === undefined) {
-          if ((await items.find(itemId)) === undefined) throw new Problem(404, 'No such item');
+          requireFound(await items.find(itemId), 'No such item');
           throw new Problem(409, 'There is not enough in stock, or the id is taken');
         }
         const { name, priceCents: unitPriceCents, currency } = held.item;
