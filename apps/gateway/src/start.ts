@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import type { SharedParts } from '@gatehouse/service-kit';
 import {
+  apiAudience,
   counterIn,
   createHealth,
   createLogger,
@@ -28,8 +29,6 @@ import { redirectTo } from './redirect.ts';
 import { type UpstreamName, upstreams } from './upstreams.ts';
 
 export { admissionVariables, allUpstreamsAt, GatewayConfigSchema } from './config.ts';
-
-const apiAudience = 'urn:gatehouse:api';
 
 /**
  * Builds the gateway from its configuration and serves it; it starts, not ready, even where nothing else runs yet.

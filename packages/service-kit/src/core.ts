@@ -21,7 +21,7 @@ export {
 export { createDelegatedFetch } from './delegated-fetch.ts';
 export { fetchJson, parseAnswer, passedOn } from './fetch-json.ts';
 export { TextSchema, TimestampSchema } from './fields.ts';
-export { guardVariables, openGuard } from './guard.ts';
+export { apiAudience, guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health, isHealthCheck } from './health.ts';
 export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
 export { endSoon, type Listener, listen } from './listen.ts';

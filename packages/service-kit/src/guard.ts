@@ -12,6 +12,9 @@ import { RedisUrlSchema, requireSetting, UrlSchema } from './config.ts';
 import type { Logger } from './log.ts';
 import { type Metrics, readIn } from './metrics.ts';
 
+/** The audience of the tokens that clients call the gateway with. */
+export const apiAudience = 'urn:gatehouse:api';
+
 /** What every process that checks tokens reads from its environment, besides ISSUER. */
 export const guardVariables = {
   JWKS_URI: UrlSchema,

@@ -10,7 +10,7 @@ import {
   UrlSchema,
 } from './config.ts';
 import { type Db, type EmbeddedDatabase, openDatabase } from './database.ts';
-import { guardVariables, openGuard } from './guard.ts';
+import { apiAudience, guardVariables, openGuard } from './guard.ts';
 import { createHealth } from './health.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -66,8 +66,6 @@ export interface SharedParts {
 
 // Processes that were started together do not meet each time.
 const taskPauseMs = () => 500 + Math.random() * 1_000;
-
-const apiAudience = 'urn:gatehouse:api';
 
 /** Builds a resource server from its configuration and serves it; what was opened is closed again if a step fails. */
 export async function startService<Config extends ServiceConfig>(

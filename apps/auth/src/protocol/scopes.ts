@@ -1,7 +1,7 @@
+import { apiAudience } from '@gatehouse/service-kit';
 import type { ResourceServer } from 'oidc-provider';
 
-/** The audience of the tokens that clients call the gateway with. */
-export const apiAudience = 'urn:gatehouse:api';
+export { apiAudience };
 
 /**
  * Whether a client that names this resource means the API: it may know the audience, or the address in the gateway's
