@@ -22,10 +22,34 @@ export function createRedisClient(url: string, options: Options): Redis {
     protocol: 2,
     ...options,
   };
-  const redis = isSentinelUrl(url) ? new Redis(behindSentinels(url, all)) : new Redis(url, all);
+  const redis = isSentinelUrl(url)
+    ? new RedisBehindSentinels(behindSentinels(url, all))
+    : new Redis(url, all);
   // Every failure also rejects the command concerned; without a listener it would go to the console besides.
   redis.on('error', () => {});
   return redis;
+}
+
+/** Without this, a failover that is told while a client asks where the primary is ends the client for good. */
+class RedisBehindSentinels extends Redis {
+  #isClosed = false;
+
+  constructor(options: Options) {
+    super(options);
+    this.on('end', () => {
+      const pauseMs = options.retryStrategy?.(1);
+      if (typeof pauseMs !== 'number') return;
+      setTimeout(() => {
+        // What fails here ends in another try, or in `end` again.
+        if (!this.#isClosed && this.status === 'end') this.connect().catch(() => {});
+      }, pauseMs).unref();
+    });
+  }
+
+  override disconnect(reconnect = false): void {
+    this.#isClosed ||= !reconnect;
+    super.disconnect(reconnect);
+  }
 }
 
 /** Sentinels get the deadlines of Redis. */

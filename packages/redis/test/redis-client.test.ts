@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createRedisClient, isRedisUrl, requestDeadlines } from '../src/index.ts';
 
 function open(t: TestContext, url: string, options = {}) {
@@ -30,4 +32,57 @@ test('what is no text once it is decoded is no user and no password of a URL', (
 
 test('a command that cannot be sent now fails now', async (t) => {
   await assert.rejects(open(t, 'redis://127.0.0.1:1').ping(), /enableOfflineQueue/);
+});
+
+/** A server that answers each command by its text, on a free port; `stop()` closes its connections too. */
+async function startFake(t: TestContext, answer: (command: string, socket: Socket) => unknown) {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('data', (command) => answer(String(command), socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  t.after(stop);
+  return { port: (server.address() as { port: number }).port, stop };
+}
+
+test('R27 a failover that is told while a client asks where the primary is does not end the client', async (t) => {
+  const pong = (_command: string, socket: Socket) => socket.write('+PONG\r\n');
+  const first = await startFake(t, pong);
+  const second = await startFake(t, pong);
+  const addressOf = ({ port }: { port: number }) =>
+    `*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`;
+  let primary = first;
+  let subscriber: Socket | undefined;
+  const subscribed = Promise.withResolvers<void>();
+  const sentinel = await startFake(t, (command, socket) => {
+    if (command.includes('SETINFO'))
+      return socket.write('+OK\r\n'.repeat(command.split('SETINFO').length - 1));
+    if (command.includes('get-master-addr-by-name')) {
+      if (primary === first) return socket.write(addressOf(first));
+      subscriber?.write('*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$1\r\n-\r\n');
+      subscriber = undefined;
+      return delay(100).then(() => socket.write(addressOf(second)));
+    }
+    if (!command.includes('+switch-master')) return socket.write('*0\r\n');
+    socket.write('*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n');
+    subscriber = socket;
+    subscribed.resolve();
+  });
+  const redis = open(t, `redis+sentinel://127.0.0.1:${sentinel.port}/main`);
+  await subscribed.promise;
+  assert.equal(await redis.ping(), 'PONG');
+
+  primary = second;
+  first.stop();
+  while ((await redis.ping().catch(() => {})) !== 'PONG') await delay(20);
+  assert.equal(subscriber, undefined);
+
+  redis.disconnect();
+  await delay(500);
+  assert.equal(redis.status, 'end');
 });
