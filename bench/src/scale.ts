@@ -95,8 +95,8 @@ many would be verified anew each time. Node runs with \`${nodeOptions.join(' ')}
 ${tableOf('in use', targets).replace('| does |', '| memory |')}
 
 What a run finds for the memory differs by some 20 MB, with the moment of the last full collection. What paid: revocations in one array of
-numbers, 42 MB for a million where a Map of texts took 96, all of which V8 walked over with each full collection (many took 25 of 171
-more than few by that, and the heap had room for less); what strips the explorer's types loaded when somebody explores, 12 MB; and
+numbers, 42 MB for a million. A Map of texts took 96, all of which V8 walked over with each full collection, and many then took 171 where
+few took 146; what strips the explorer's types loaded when somebody explores, 12 MB; and
 nothing of a database loaded by a gateway, 14 MB.
 
 ${measuredOn(['undici', 'ioredis'])}
