@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '@gatehouse/service-kit';
-import { eq, inArray, type SQL } from 'drizzle-orm';
+import { eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { deleteOwned } from '../protocol/owned-records.ts';
 import type { Vault } from '../protocol/vault.ts';
 import type { Revocations } from '../revocation/revocation.ts';
@@ -29,6 +29,12 @@ export interface AccountAccess {
 // Services allow clocks to differ by 5 s.
 const furthestAheadMs = 3_000;
 
+const mostWrongMs = 60_000;
+
+// Our clock dates the tokens, so it dates their end too, but for one that is wrong: accounts would be locked out until that date.
+const trustedMs = (databaseMs: number) =>
+  Math.min(Math.max(Date.now(), databaseMs - mostWrongMs), databaseMs + mostWrongMs);
+
 /** The access of accounts, as the records of oidc-provider and the denylist have it. */
 export function createAccountAccess({
   db,
@@ -55,13 +61,19 @@ export function createAccountAccess({
     let notBefore = 0;
     await revocations.revokeAll(async (tx) => {
       await alongside?.(tx);
-      const [account] = await tx.select().from(accounts).where(isThis).for('update');
+      const clock = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::float8`;
+      const [account] = await tx
+        .select({ tokensNotBefore: accounts.tokensNotBefore, clock })
+        .from(accounts)
+        .where(isThis)
+        .for('update');
+      const now = trustedMs(account?.clock ?? Date.now());
       const last = account?.tokensNotBefore ?? 0;
       // Another end since this one began: what came after that and is there now goes by its grant. A date for each of a
       // crowd would be further ahead than services take.
       const isDated = changesNothing && last > (known?.tokensNotBefore ?? 0);
       // Whoever has read the account before the commit dates a token before this; whoever reads it later, after.
-      notBefore = isDated ? last : Math.max(Math.ceil(Date.now() / 1000), last) + 1;
+      notBefore = isDated ? last : Math.max(Math.ceil(now / 1000), last) + 1;
       await tx.update(accounts).set({ tokensNotBefore: notBefore }).where(isThis);
       const gids = await work(tx, notBefore);
       return [{ sub: accountId, notBefore }, ...gids.map((gid) => ({ gid }))];

@@ -1,6 +1,6 @@
 import type { DenylistWriter, Revocation, TokenReference } from '@gatehouse/denylist';
 import { type Db, type Logger, repeat } from '@gatehouse/service-kit';
-import { and, asc, desc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm';
 import { lifetimes } from '../protocol/scopes.ts';
 import { revocations as table } from '../schema.ts';
 
@@ -47,7 +47,7 @@ export function createRevocations({
   denylist: DenylistWriter;
   logger: Logger;
 }): Revocations {
-  const unexpired = () => gt(table.expiresAt, new Date());
+  const unexpired = () => gt(table.expiresAt, sql`now()`);
 
   async function send(rows: readonly Row[]) {
     await denylist.append(rows.map(toRevocation));
@@ -88,7 +88,11 @@ export function createRevocations({
   const delivery = repeat(deliveryPauseMs, 'denylist delivery', deliver, logger);
 
   async function revokeAll(work: (transaction: Db) => Promise<readonly Target[]>): Promise<void> {
-    const expiresAt = new Date(Date.now() + (lifetimes.accessToken + clockToleranceSeconds) * 1000);
+    // Tokens are dated by our clock, and rows are read by the database's: the later of the two counts. One that is far ahead must
+    // not: the log takes nothing that outlives its window, and this row would keep all others from it.
+    const latest = sql`least(greatest(now(), ${new Date().toISOString()}::timestamptz), now() + interval '45 minutes')`;
+    const lifetime = lifetimes.accessToken + clockToleranceSeconds;
+    const expiresAt = sql<Date>`${latest} + make_interval(secs => ${lifetime})`;
     const rows = await db.transaction(async (tx) => {
       const values = (await work(tx)).map((target) => ({ ...toRow(target), expiresAt }));
       const stored: Row[] = [];
