@@ -20,6 +20,7 @@ async function run([typed, ...rest]: string[]): Promise<void> {
       const username = normalizeUsername(typed);
       const [account] = await tx.select().from(accounts).where(eq(accounts.username, username)).for('update');
       if (!account) throw new Error(`no account ${username}`);
+      if (account.disabledAt) throw new Error(`the account ${username} is disabled`);
       const roles = [...new Set([...account.roles, 'admin'])];
       await tx.update(accounts).set({ roles }).where(eq(accounts.id, account.id));
       const act = { accountId: account.id, actorId: 'command line', detail: { roles } };

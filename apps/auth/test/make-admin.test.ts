@@ -48,6 +48,13 @@ test('the command line makes the first administrator, of an account that is ther
     assert.equal(code, 0, output);
   }
   assert.deepEqual(await rolesOf(), ['customer', 'admin']);
+  const other = newName();
+  await register(auth, { username: other, password });
+  await db.execute(sql`update auth.accounts set disabled_at = now() where username = ${other}`);
+  assert.deepEqual(await makeAdmin([other]), {
+    code: 1,
+    output: `make-admin: the account ${other} is disabled\n`,
+  });
   const { rows } = await db.execute(
     sql`select actor_id, detail from auth.audit_events where event = 'roles-change'`,
   );
