@@ -7,6 +7,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 using directory = temporaryDirectory();
 const ports = await freePorts();
 const system = await startSystem(join(directory.path, 'data'), ports);
-const passed = await runTests('new-service/*.test.ts', addressesOf(ports));
+const passed = await runTests('{new-service/*,flows/boundaries}.test.ts', addressesOf(ports));
 await system.stop();
 process.exitCode = passed ? 0 : 1;
