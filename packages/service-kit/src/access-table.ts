@@ -1,4 +1,4 @@
-import type { Route } from './route.ts';
+import { type Route, roleBeside } from './route.ts';
 
 /** Who may use each of these routes, as a Markdown table in the order of their paths. */
 export function accessTable(routes: readonly Route[]): string {
@@ -14,9 +14,7 @@ export function accessTable(routes: readonly Route[]): string {
 
 function demandsOf({ scope, role = '', user, internal, owner }: Exclude<Route, { public: true }>): string[] {
   const token = [user && 'of a user', internal && 'made for this service alone'].filter(Boolean).join(', ');
-  const resources = {
-    caller: "the caller's; others are 404",
-    'caller or admin': "the caller's, or any for role `admin`; others are 403",
-  };
-  return [`\`${scope}\``, role, token, owner === undefined ? '' : resources[owner]];
+  const other = roleBeside(owner);
+  const others = other === undefined ? '; others are 404' : `, or any for role \`${other}\`; others are 403`;
+  return [`\`${scope}\``, role, token, owner === undefined ? '' : `the caller's${others}`];
 }

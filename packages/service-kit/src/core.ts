@@ -43,7 +43,7 @@ export {
   problemBody,
   problemHandler,
   requireFound,
-  requireOwnerOrAdmin,
+  requireOwnerOr,
   upstreamFault,
 } from './problem.ts';
 export { type Repeated, repeat } from './repeat.ts';

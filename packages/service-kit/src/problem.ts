@@ -43,11 +43,15 @@ export function requireFound<Thing>(thing: Thing | undefined, detail: string): T
 }
 
 /**
- * Lets the owner of a thing pass, and admins: the rule of a route whose `owner` is `caller or admin`.
+ * Lets the owner of a thing pass, and whoever has the role: the rule of a route whose `owner` is `caller or <role>`.
  * @throws Problem 403 for everybody else
  */
-export function requireOwnerOrAdmin({ ownerId }: { ownerId: string }, { subject, roles }: Caller): void {
-  if (ownerId !== subject && !roles.has('admin')) throw new Problem(403, 'This belongs to someone else');
+export function requireOwnerOr(
+  role: string,
+  { ownerId }: { ownerId: string },
+  { subject, roles }: Caller,
+): void {
+  if (ownerId !== subject && !roles.has(role)) throw new Problem(403, 'This belongs to someone else');
 }
 
 /** Ends what no route took. */

@@ -74,9 +74,10 @@ interface Guarded<S extends Schemas, R extends Responses, V = true | undefined> 
   internal?: true;
   /**
    * Whose resources the route is about. To anyone but the `caller` a resource is as unknown as a free id: 404. One of
-   * `caller or admin` is no secret, and others are refused with 403. The handler sees to it, the generated tests to that.
+   * `caller or admin`, or of the caller or another role, is no secret, and others are refused with 403. The handler sees to
+   * it, the generated tests to that.
    */
-  owner?: 'caller' | 'caller or admin';
+  owner?: 'caller' | `caller or ${string}`;
   handler(input: Input<S> & { caller: Caller }): Promise<Reply<NoInfer<R>, NoInfer<V>>>;
 }
 
@@ -92,6 +93,11 @@ interface Target {
 }
 
 export type GuardedRoute = Target & Guarded<Schemas, Responses>;
+
+/** The role that does as the owner does: `admin` of `caller or admin`. */
+export function roleBeside(owner: GuardedRoute['owner']): string | undefined {
+  return /^caller or (.+)$/.exec(owner ?? '')?.[1];
+}
 
 /** A declared route: the one source of its guard, its validation, its documentation and its negative tests. */
 export type Route = GuardedRoute | (Target & Public<Schemas, Responses>);

@@ -4,8 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import {
   created,
+  noContent,
   ok,
   requireFound,
+  requireOwnerOr,
   route,
   type Service,
   ServiceConfigSchema,
@@ -14,7 +16,8 @@ import {
 } from '../src/index.ts';
 import { createTestBench, testRefusals } from '../testing/index.ts';
 
-// The generated tests of what no service of ours has yet: something below something else, and a stream without an end.
+// The generated tests of what no service of ours has yet: something below something else, a stream without an end, and a
+// role that does as the owner does.
 const ThingSchema = z.object({ id: z.uuid(), name: TextSchema.max(100) });
 type Box = { ownerId: string; things: Map<string, z.output<typeof ThingSchema>> };
 const boxes = new Map<string, Box>();
@@ -44,6 +47,17 @@ const boxed: Service = {
       summary: 'Streams',
       responses: { 200: serverEvents({}) },
       handler: async () => ok(forever()),
+    }),
+    route('delete', '/boxes/{id}', {
+      ...ofCaller,
+      owner: 'caller or moderator',
+      summary: 'Removes a box',
+      responses: { 204: z.undefined() },
+      handler: async ({ params, caller }) => {
+        requireOwnerOr('moderator', requireFound(boxes.get(params.id), 'No such box'), caller);
+        boxes.delete(params.id);
+        return noContent;
+      },
     }),
     route('post', '/boxes/{id}/things', {
       ...ofCaller,

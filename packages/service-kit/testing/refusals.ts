@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { z } from 'zod';
-import type { GuardedRoute, Route } from '../src/route.ts';
+import { type GuardedRoute, type Route, roleBeside } from '../src/route.ts';
 import {
   assertProblem,
   challengeOf,
@@ -180,9 +180,11 @@ function testOwner(
       });
     const stranger = { sub: randomUUID() };
     const refused = await call(resource, stranger);
-    if (owner === 'caller or admin') {
+    const role = roleBeside(owner);
+    if (role !== undefined) {
       assertProblem(refused, 403);
-      const { status } = await call(resource, { ...stranger, roles: ['admin'] });
+      assertProblem(await call(resource, { ...stranger, roles: ['customer', `${role}s`] }), 403);
+      const { status } = await call(resource, { ...stranger, roles: [role] });
       assert.ok(status < 400, String(status));
       return;
     }

@@ -8,7 +8,7 @@ import {
   type Route,
   requireChanged,
   requireFound,
-  requireOwnerOrAdmin,
+  requireOwnerOr,
   route,
   TextSchema,
   TimestampSchema,
@@ -58,7 +58,7 @@ const ofTheOwner = { scope: 'items:write', user: true, owner: 'caller or admin',
 export function itemRoutes(items: ItemStore): readonly Route[] {
   const found = async (id: string) => requireFound(await items.find(id), 'No such item');
 
-  const requireOwned = async (id: string, caller: Caller) => requireOwnerOrAdmin(await found(id), caller);
+  const requireOwned = async (id: string, caller: Caller) => requireOwnerOr('admin', await found(id), caller);
 
   return [
     route('get', '/items', {
