@@ -129,6 +129,13 @@ suite('clients of the configuration', () => {
     assert.deepEqual(secondIs('another-secret-for-tests'), []);
   });
 
+  test('the key of the demo is refused in production, by whatever name the project goes since', () => {
+    const ENCRYPTION_KEY = Buffer.from('otherwise-demo-key-not-a-secret!').toString('base64url');
+    assert.deepEqual(faults([], { NODE_ENV: 'production', ENCRYPTION_KEY }), [
+      'ENCRYPTION_KEY: is the public one of the demo',
+    ]);
+  });
+
   test('Z14 what is unknown, unsafe, or would be fetched is no field of a client', () => {
     for (const name of [
       'jwks_uri',
