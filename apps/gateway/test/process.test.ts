@@ -74,6 +74,30 @@ test('a gateway loads nothing of a database', () => {
   );
 });
 
+test('npm start ends once npm is told to, and leaves no gateway behind', async (t) => {
+  const nowhere = 'http://127.0.0.1:1';
+  const child = spawn('npm', ['start'], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: {
+      ...nodeSettings,
+      PATH: process.env.PATH,
+      ...allUpstreamsAt(nowhere),
+      ISSUER: nowhere,
+      PORT: '0',
+      JWKS_URI: `${nowhere}/jwks`,
+      REDIS_URL: 'redis://127.0.0.1:1',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  t.after(() => child.stdout.closed || process.kill(-Number(child.pid), 'SIGKILL'));
+  for await (const line of createInterface(child.stdout)) if (line.includes('"listening"')) break;
+  child.kill('SIGTERM');
+  child.stdout.resume();
+  // Whatever is left of it would hold on to its output.
+  await once(child.stdout, 'close', { signal: AbortSignal.timeout(20_000) });
+});
+
 test('R34 out of file descriptors the gateway says 503, and heals once there are some', async (t) => {
   const upstream = createServer((_req, res) => res.end('{}')).listen(0, '127.0.0.1');
   t.after(() => upstream.close());
