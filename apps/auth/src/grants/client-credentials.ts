@@ -1,9 +1,10 @@
 import type { Client } from 'oidc-provider';
 import { allowedScopes } from '../protocol/requested-scopes.ts';
 import { apiAudience } from '../protocol/scopes.ts';
+import type { ExchangePolicy } from './token-exchange.ts';
 
 /** What services do at each other in their own name, when nobody is there to act for: nothing that is not written here. */
-const ownNamePolicies = [
+const ownNamePolicies: readonly Omit<ExchangePolicy, 'needs'>[] = [
   { client: 'orders-service', audience: 'urn:gatehouse:items', allows: ['items:reserve'] },
 ];
 
