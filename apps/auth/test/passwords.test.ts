@@ -122,7 +122,7 @@ suite('passwords', () => {
   });
 
   test('V6.2.11 a password that says little but who it is for is refused', async () => {
-    for (const password of ['Gatehouse', 'gatehouse-2026', 'GATEHOUSEpassword1']) {
+    for (const password of ['GatehouseGatehouse', 'gatehouse-2026', 'GATEHOUSEpassword1']) {
       assert.match((await fault(password)) ?? '', /too close/, password);
     }
     const username = newName();
