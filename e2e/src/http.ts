@@ -75,6 +75,7 @@ export function assertProblem(answer: Answer<ProblemBody>, status: number): Prob
   assert.equal(answer.status, status, answer.text);
   assert.match(answer.headers.get('content-type') ?? '', /^application\/problem\+json\b/);
   assert.match(answer.headers.get('cache-control') ?? '', /\bno-store\b/);
+  assert.equal(answer.headers.get('x-content-type-options'), 'nosniff');
   const { body, text } = answer;
   assert.equal(body.status, status);
   assert.equal(typeof body.type, 'string');

@@ -1,7 +1,7 @@
-import type { IncomingHttpHeaders, RequestListener, Server, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { noteCheck } from '@gatehouse/auth-middleware';
-import { endSoon, isHealthCheck, Problem } from '@gatehouse/service-kit/core';
+import { endWithProblem, isHealthCheck, Problem } from '@gatehouse/service-kit/core';
 import type { Request, RequestHandler } from 'express';
 import { clientAddressOf } from './client-address.ts';
 
@@ -128,10 +128,10 @@ function refusal(status: number, detail: string, headers?: Record<string, string
 }
 
 /**
- * Answers what node:http keeps from the app: CONNECT is refused, and every expectation reaches `app`'s hygiene. Whoever waits to
- * send a body is asked for it when the answers before are out, in the middle of which node:http would write that.
+ * Answers what node:http keeps from the app: CONNECT is refused. Whoever waits to send a body is asked for it when the
+ * answers before are out, in the middle of which node:http would write that.
  */
-export function refuseTunnels(server: Server, app: RequestListener): void {
+export function refuseTunnels(server: Server): void {
   const endings = new WeakMap<Socket, (() => void)[]>();
   const remember = (socket: Socket) => void endings.set(socket, socket.listeners('close') as (() => void)[]);
   server.on('connection', remember).on('secureConnection', remember);
@@ -142,12 +142,8 @@ export function refuseTunnels(server: Server, app: RequestListener): void {
       if (!socket.listeners('close').includes(end)) socket.once('close', end);
     // Their answers are still to come, and this one would be taken for theirs.
     if (socket._httpMessage) return void socket.destroy();
-    endSoon(
-      socket,
-      'HTTP/1.1 405 Method Not Allowed\r\nAllow: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
-    );
+    endWithProblem(socket, new Problem(405, undefined, { headers: { Allow: '' } }));
   });
-  server.on('checkExpectation', app);
   server.on('checkContinue', (req, res) => {
     if (res.socket) res.writeContinue();
     else res.once('socket', () => res.headersSent || res.writeContinue());

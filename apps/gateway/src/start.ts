@@ -123,7 +123,7 @@ export async function startGateway(
     { config, health, metrics, logger, tls, inFront: listener, maxHeadBytes: 16 * 1024 },
     opening,
   );
-  refuseTunnels(running.listener.server, listener);
+  refuseTunnels(running.listener.server);
   limitConnections(running.listener.server, bounds);
   return running;
 }

@@ -32,6 +32,47 @@ test('H34 every answer has the security headers once, and none that tells what r
   }
 });
 
+test('T13 whatever refuses a request, the answer is a problem document that nobody stores', async (t) => {
+  const gateway = await startTestGateway(t, {
+    env: { MAX_BODY_BYTES: '10' },
+    answer: (_req, res) => res.destroy(),
+  });
+  const limited = await startTestGateway(t, { env: { RATE_LIMIT_ADDRESS: '1' } });
+  const away = await startTestGateway(t, { upstreamUrl: 'http://127.0.0.1:1' });
+  await limited.send('/token');
+  const token = `Authorization: ${await gateway.bearer({ scope: 'profile:read' })}\r\n`;
+  const refused: [status: number, head: string, port?: number][] = [
+    [400, 'GET /items;x'],
+    [400, 'GET /items\r\nno header'],
+    [401, 'GET /items'],
+    [403, `GET /users/me/items\r\n${token}`],
+    [404, 'GET /nowhere'],
+    [405, 'POST /docs'],
+    [405, 'CONNECT evil:443'],
+    [413, `POST /token\r\nContent-Length: 11`],
+    [417, 'GET /items\r\nExpect: x'],
+    [426, 'GET /items\r\nConnection: Upgrade\r\nUpgrade: h2c'],
+    [429, 'GET /token', limited.port],
+    [431, `GET /items\r\nX: ${'x'.repeat(20_000)}`],
+    [501, 'TRACE /items'],
+    [502, 'POST /token'],
+    [503, 'GET /token', away.port],
+  ];
+  for (const [status, head, port = gateway.port] of refused) {
+    const [line, ...headers] = head.trimEnd().split('\r\n');
+    const lines = [`${line} HTTP/1.1`, `Host: ${publicHost}`, ...headers];
+    const answer = await rawRequest(port, `${lines.join('\r\n')}\r\n\r\n`, { timeoutMs: 500 });
+    assert.equal(answer.status, status, line);
+    for (const header of [
+      /^content-type: application\/problem\+json/im,
+      /^cache-control: no-store\r$/im,
+      /^x-content-type-options: nosniff\r$/im,
+    ])
+      assert.match(answer.text, header, line);
+    assert.match(answer.text, new RegExp(`\r\n\r\n\\{.*"status":${status}\\b.*\\}$`), line);
+  }
+});
+
 test("the sign-in pages' own policy and cookies arrive unchanged, and only theirs", async (t) => {
   const csp = "default-src 'self'; form-action 'self' http://localhost:9999";
   const gateway = await startTestGateway(t, {

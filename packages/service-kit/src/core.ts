@@ -24,7 +24,7 @@ export { TextSchema, TimestampSchema } from './fields.ts';
 export { apiAudience, guardVariables, openGuard } from './guard.ts';
 export { createHealth, type Health, isHealthCheck } from './health.ts';
 export { fingerprintOf, IdempotencyKeySchema, requireRepeated } from './idempotency.ts';
-export { endSoon, type Listener, listen } from './listen.ts';
+export { endWithProblem, type Listener, listen } from './listen.ts';
 export { createLogger, type Logger } from './log.ts';
 export {
   counterIn,

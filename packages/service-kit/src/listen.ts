@@ -75,6 +75,8 @@ export async function listen(
   const server: Server = secure ?? createServer(options, app);
   server.maxConnections = 10_000;
   server.on('clientError', (error, socket) => answerClientError(error, socket as Socket, onRefusal));
+  // node:http itself would refuse with a bare 417.
+  server.on('checkExpectation', app);
   server.listen({ port, host, backlog });
   try {
     await once(server, 'listening');
@@ -140,23 +142,27 @@ function answerClientError(
   const status = clientErrorStatus[error.code ?? ''] ?? 400;
   if (begun) noteAnswerBeneath(begun, status);
   onRefusal(status);
-  const body = problemBody(new Problem(status), undefined, undefined);
-  endSoon(
-    socket,
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n` +
-      `Connection: close\r\n\r\n${body}`,
-  );
+  endWithProblem(socket, new Problem(status));
 }
 
 const lingerMs = 2_000;
 
 /**
- * Writes the last bytes of a connection that node:http has let go of, and closes it when the client has had the time to
- * read them: closed at once, what the client still sends would reset it, and left open, it would be for ever.
+ * Writes the last answer on a connection that node:http has let go of, and closes it when the client has had the time to
+ * read it: closed at once, what the client still sends would reset it, and left open, it would be for ever.
  */
-export function endSoon(socket: Socket, bytes: string): void {
-  socket.end(bytes);
+export function endWithProblem(socket: Socket, problem: Problem): void {
+  const body = problemBody(problem, undefined, undefined);
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'Content-Length': Buffer.byteLength(body),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...problem.headers,
+    Connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`);
   // What is not read, the end of the connection included, would never be seen.
   socket.on('error', () => {}).resume();
   const cut = setTimeout(() => socket.destroy(), lingerMs);

@@ -153,6 +153,13 @@ test('H05 H25 what the parser refuses is answered as a problem and the connectio
   }
 });
 
+test('T13 H21 an expectation that is not known is for the app to refuse', async (t) => {
+  const listener = await listen((req, res) => res.end(`asked for ${req.headers.expect}`), onLoopback);
+  t.after(() => listener.close());
+  const bytes = 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nConnection: close\r\n\r\n';
+  assert.match((await rawRequest(listener.port, bytes)).text, /\r\n\r\nasked for x$/);
+});
+
 test('H26 a head has ten seconds, a whole request thirty, and what is late hears so within a second', async (t) => {
   const refused: number[] = [];
   const onRefusal = (status: number) => void refused.push(status);
