@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { startTestGateway } from './start-gateway.ts';
+import { startTestGateway, until } from './start-gateway.ts';
 
-test('H42 a thousand errors of each kind raise no warning of a leak, and the gateway answers as before', async (t) => {
+test('H42 a thousand errors of each kind raise no warning of a leak and keep no descriptor, and the gateway answers as before', async (t) => {
   const warnings: Error[] = [];
   const note = (warning: Error) => warnings.push(warning);
   process.on('warning', note);
@@ -19,6 +20,8 @@ test('H42 a thousand errors of each kind raise no warning of a leak, and the gat
     405: ['/docs', { method: 'DELETE' }],
     502: ['/items', { headers: { authorization } }],
   };
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+  const before = descriptors();
   for (const [status, [path, options]] of Object.entries(kinds)) {
     for (let sent = 0; sent < 1000; sent += 50) {
       const answers = await Promise.all(Array.from({ length: 50 }, () => gateway.send(path, options)));
@@ -28,6 +31,7 @@ test('H42 a thousand errors of each kind raise no warning of a leak, and the gat
         assert.ok(expected.includes(answer.status), `${path} is ${answer.status}`);
     }
   }
+  await until(() => descriptors() <= before + 10, 5_000);
   assert.deepEqual(warnings, []);
   assert.equal((await gateway.send('/health/live')).status, 200);
 });

@@ -181,8 +181,16 @@ test('services never see a cookie', async (t) => {
   assert.equal(gateway.received[0]?.headers.authorization, headers.authorization);
 });
 
-test('H24 100 pipelined requests with mixed identities on one socket are answered in order', async (t) => {
-  const gateway = await startTestGateway(t);
+test('H24 of 100 pipelined requests with mixed identities on one socket each gets the answer to its own', async (t) => {
+  const gateway = await startTestGateway(t, {
+    // The later ones are answered first.
+    answer: ({ url, headers }, res) => {
+      setTimeout(
+        () => res.end(`<${url} ${headers.authorization}>`),
+        100 - Number(url?.slice('/items/'.length)),
+      );
+    },
+  });
   const tokens = [await gateway.bearer({ sub: 'alice' }), await gateway.bearer({ sub: 'bob' }), undefined];
   const requests = Array.from({ length: 100 }, (_, i) => {
     const token = tokens[i % 3];
@@ -190,12 +198,12 @@ test('H24 100 pipelined requests with mixed identities on one socket are answere
     return `GET /items/${i} HTTP/1.1\r\nHost: ${publicHost}\r\n${token ? `Authorization: ${token}\r\n` : ''}${close}\r\n`;
   });
   const { text } = await rawRequest(gateway.port, requests.join(''), { timeoutMs: 10_000 });
-  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status));
+  const answers = [...text.matchAll(/HTTP\/1\.1 401|<[^>]+>/g)].map(([answer]) => answer);
   assert.deepEqual(
-    statuses,
-    requests.map((_, i) => (i % 3 === 2 ? 401 : 200)),
+    answers,
+    requests.map((_, i) => {
+      const token = tokens[i % 3];
+      return token ? `</items/${i} ${token}>` : 'HTTP/1.1 401';
+    }),
   );
-  for (const { url, headers } of gateway.received) {
-    assert.equal(headers.authorization, tokens[Number(url.slice('/items/'.length)) % 3]);
-  }
 });

@@ -20,7 +20,7 @@ const stream = '{gatehouse:denylist}';
 const marker = '{gatehouse:denylist}:complete';
 
 describe('a Redis that fails', realServer('redis', own), () => {
-  test('stopped: verdicts stay right while the copy is young enough, then there are none; back: they return', async (t) => {
+  test('R20 stopped: verdicts stay right while the copy is young enough, then there are none; back: they return', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 2000 }, ['--appendonly', 'yes']);
     await append(writer, [{ jti: 'revoked', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'revoked' })));
@@ -38,7 +38,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await until(() => reader.isRevoked(token({ jti: 'another' })));
   });
 
-  test('unless told otherwise a copy is served for five seconds', async (t) => {
+  test('R21 unless told otherwise a copy is served for five seconds', async (t) => {
     const { redis, reader } = await open(t);
     redis.pause();
     let oldest = 0;
@@ -71,7 +71,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await until(() => isUnavailable(reader));
   });
 
-  test('frozen: the writer fails instead of waiting, the reader notices, and both heal', async (t) => {
+  test('R21 frozen: the writer fails instead of waiting, the reader notices, and both heal', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 2000 });
     redis.pause();
     const deadline = AbortSignal.timeout(1000);
@@ -101,7 +101,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     await until(() => reader.isRevoked(token({ jti: 'heard' })));
   });
 
-  test('restarted empty: nobody trusts it until everything is replayed, and what was known stays known', async (t) => {
+  test('R24 restarted empty: nobody trusts it until everything is replayed, and what was known stays known', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 1000 });
     await append(writer, [{ jti: 'before', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ jti: 'before' })));
@@ -144,7 +144,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(fresh.isRevoked(token({ jti: 'newest' })), true);
   });
 
-  test('restarted empty while Redis was not reachable: a reader that knew much forgets nothing', async (t) => {
+  test('R24 restarted empty while Redis was not reachable: a reader that knew much forgets nothing', async (t) => {
     const { redis, reader, writer } = await open(t, { maxAgeMs: 1000 });
     await append(writer, [{ gid: 'before', exp: inFiveMinutes() }]);
     await until(() => reader.isRevoked(token({ gid: 'before' })));
@@ -175,7 +175,7 @@ describe('a Redis that fails', realServer('redis', own), () => {
     assert.equal(await writer.isComplete(), true);
   });
 
-  test('full: what it did not take is reported with the reason, reading goes on', async (t) => {
+  test('R25 full: what it did not take is reported with the reason, reading goes on', async (t) => {
     const { reader, writer, raw } = await open(t, { maxAgeMs: 1000 });
     await raw.config('SET', 'maxmemory', '1');
     await assert.rejects(writer.append([{ jti: 'lost', exp: inFiveMinutes() }]), (error) => {
