@@ -226,7 +226,7 @@ test(
   },
 );
 
-test('R33 npm start sends the same trace, and without its collector it answers, says so once and stops in time', async (t) => {
+test('npm start sends the same trace, and without its collector it answers, says so once and stops in time', async (t) => {
   const { collector, variables } = await startTestCollector(t);
   const directory = mkdtempSync(join(tmpdir(), 'traces-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));

@@ -5,7 +5,7 @@ import { publicHost, startTestGateway } from './start-gateway.ts';
 
 const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: localhost:8080\r\n\r\n';
 
-test('H01 H02 a body framed in two ways, or in an unknown one, is 400 and the connection closes', async (t) => {
+test('H01 H02 H04 a body framed in two ways, or in an unknown one, is 400 and the connection closes', async (t) => {
   const gateway = await startTestGateway(t);
   const framings = [
     'Content-Length: 4\r\nTransfer-Encoding: chunked',

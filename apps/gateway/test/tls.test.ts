@@ -198,7 +198,7 @@ test('plain HTTP at the port of HTTPS is closed without an answer, and the next 
   next.destroy();
 });
 
-test('H25 a handshake that is never finished is cut, also when bytes trickle in', async (t) => {
+test('H26 a handshake that is never finished is cut, also when bytes trickle in', async (t) => {
   const gateway = await startTlsGateway(t);
   const silent = connect(gateway.port, '127.0.0.1').on('error', () => {});
   const slow = connect(gateway.port, '127.0.0.1').on('error', () => {});
@@ -321,7 +321,7 @@ test('R40 a certificate that cannot be read ends the start with 78 and one line'
   assert.equal(output(), 'gateway: TLS_CERT_FILE: cannot be read (ENOENT)\n');
 });
 
-test('H05 plain HTTP is sent on to the issuer by 308, whatever host is named and however', async (t) => {
+test('H15 plain HTTP is sent on to the issuer by 308, whatever host is named and however', async (t) => {
   const redirectPort = await freePort();
   const gateway = await startTlsGateway(t, { HTTP_REDIRECT_PORT: String(redirectPort) });
   const cases: [string, string][] = [

@@ -241,7 +241,7 @@ suite('users, administered', () => {
     assert.ok(!own.some((item: { event: string }) => item.event === 'roles-change'));
   });
 
-  test('R20 without the authorization server every route of administrators is 503', async () => {
+  test('R15 without the authorization server every route of administrators is 503', async () => {
     await system.stopAuth();
     for (const [method, path] of adminRoutes) {
       const answer = await system.call(method, path, { token: adminToken, ...jsonFor(method) });

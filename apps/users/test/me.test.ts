@@ -186,7 +186,7 @@ test('twenty first questions at once make one profile', async () => {
     assert.deepEqual({ status, id: body.id }, { status: 200, id: as.sub });
 });
 
-test('R20 without the authorization server a profile is read as ever, and a missing one is 503', async () => {
+test('R15 without the authorization server a profile is read as ever, and a missing one is 503', async () => {
   const { as } = await newCaller();
   const { as: stranger, account } = newAccount();
   const refused = (status: number, body: object): RequestHandler => {

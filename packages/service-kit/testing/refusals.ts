@@ -220,7 +220,7 @@ function testParameters(name: string, declared: Route, as: Claims, service: Test
   const call = (path: string) =>
     service.call(method, path, { as, headers: ifMatchFor(declared), ...emptyBodyFor(declared) });
 
-  test(`${name} answers 422 to a query or a path of another shape, and points at it`, async () => {
+  test(`H30 H31 ${name} answers 422 to a query or a path of another shape, and points at it`, async () => {
     for (const name of ['unknown', '__proto__', 'constructor', 'access', 'id[]']) {
       const answer = await call(`${plain}?${name}=1`);
       assertProblem(answer, 422);
