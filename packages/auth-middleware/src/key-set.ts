@@ -174,8 +174,9 @@ function usableKey(candidate: unknown, algorithm: SigningAlgorithm): PublicKey |
 function soundKey(key: PublicKey): PublicKey | undefined {
   try {
     const { asymmetricKeyDetails } = createPublicKey({ key: { ...key }, format: 'jwk' });
-    // RFC 7518, 3.3 and 3.5
-    return (asymmetricKeyDetails?.modulusLength ?? 2048) >= 2048 ? key : undefined;
+    // RFC 7518, 3.3 and 3.5; FIPS 186-5, 5.1. With an exponent of 1 everybody signs.
+    const { modulusLength = 2048, publicExponent = 65_537n } = asymmetricKeyDetails ?? {};
+    return modulusLength >= 2048 && publicExponent > 65_536n ? key : undefined;
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { callerOf } from '@gatehouse/auth-middleware';
 import { createProofKey, listenApp } from '@gatehouse/test-kit';
@@ -16,13 +16,13 @@ async function startService(t: TestContext, variables: Record<string, string>, b
   const published: Record<string, unknown>[] = [];
   const provider = await listenApp((_req, res) => void res.end(JSON.stringify({ keys: published })));
   t.after(provider.close);
-  const publish = (alg: string, type: 'rsa' | 'ec') => {
+  const publish = (alg: string, type: 'rsa' | 'ec', members = {}) => {
     const { publicKey, privateKey } =
       type === 'ec'
         ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
         : generateKeyPairSync('rsa', { modulusLength: bits });
     const kid = randomUUID();
-    published.push({ ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' });
+    published.push({ ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig', ...members });
     return { kid, privateKey };
   };
 
@@ -94,7 +94,7 @@ test('J34 proofs beside their tokens are for the URL that clients call, which is
   assert.equal(await statusFor(issuer), 401);
 });
 
-test('no other algorithm is taken than the one that is set, whatever else is published', async (t) => {
+test('J04 no other algorithm is taken than the one that is set, whatever else is published', async (t) => {
   const service = await startService(t, {
     TOKEN_ISSUER: issuer,
     TOKEN_SIGNING_ALG: 'RS256',
@@ -125,6 +125,21 @@ test('J27 an RSA key of less than 2048 bits verifies nothing', async (t) => {
     'RS256',
   );
   assert.equal((await get(token)).status, 503);
+});
+
+test('J27 an RSA key whose exponent lets anybody sign verifies nothing', async (t) => {
+  const variables = { TOKEN_ISSUER: issuer, TOKEN_SIGNING_ALG: 'RS256', DENYLIST: 'none' };
+  const service = await startService(t, variables);
+  const [good, bad] = [service.publish('RS256', 'rsa'), service.publish('RS256', 'rsa', { e: 'AQ' })];
+  const get = await service.listen();
+  assert.equal((await get(await sign(good, 'RS256'))).status, 200);
+  // Raised to the power of one, what is signed is its own signature (RFC 8017, 9.2).
+  const input = (await sign(bad, 'RS256')).replace(/\.[^.]+$/, '');
+  const digest = createHash('sha256').update(input).digest();
+  const info = Buffer.concat([Buffer.from('3031300d060960864801650304020105000420', 'hex'), digest]);
+  const padding = Buffer.alloc(2048 / 8 - info.length - 3, 0xff);
+  const forged = Buffer.concat([Buffer.from([0, 1]), padding, Buffer.from([0]), info]);
+  assert.equal((await get(`${input}.${forged.toString('base64url')}`)).status, 401);
 });
 
 test('without a denylist somebody has to say so', async (t) => {
