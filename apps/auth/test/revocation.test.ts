@@ -52,13 +52,14 @@ suite('revocation and introspection', () => {
     assert.equal((await auth.refresh(refreshToken)).body.error, 'invalid_grant');
   });
 
-  test('A27 a client’s own token dies alone', async () => {
+  test('A27 A28 a client’s own token dies alone, and is not active when asked about', async () => {
     const get = async () =>
       (await auth.token({ grant_type: 'client_credentials', scope: 'items:read' }, reporting)).body
         .access_token;
     const [one, other] = [await get(), await get()];
     assert.equal((await auth.post('/revoke', { token: one }, reporting)).status, 200);
     assert.equal(isDenied(one), true);
+    assert.equal(await auth.isActive(one, reporting), false);
     assert.equal(isDenied(other), false);
     assert.equal(await auth.isActive(other, reporting), true);
   });
