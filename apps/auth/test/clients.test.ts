@@ -231,11 +231,15 @@ suite('clients of the configuration', () => {
       [{ ...signing, jwks: { keys: [privateJwk] } }, 'jwks.keys.0: Unrecognized key: "d"'],
       [
         { ...signing, jwks: { keys: [{ ...jwks.keys[0], x: 'x' }] } },
-        'jwks.keys.0: is no key, or an RSA key of less than 2048 bits',
+        'jwks.keys.0: is no key, or an RSA key of less than 2048 bits or with a small exponent',
       ],
       [
         { ...signing, jwks: { keys: [{ ...weak, n: weak.n?.slice(0, 170) }] } },
-        'jwks.keys.0: is no key, or an RSA key of less than 2048 bits',
+        'jwks.keys.0: is no key, or an RSA key of less than 2048 bits or with a small exponent',
+      ],
+      [
+        { ...signing, jwks: { keys: [{ ...weak, e: 'AQ' }] } },
+        'jwks.keys.0: is no key, or an RSA key of less than 2048 bits or with a small exponent',
       ],
       [{ ...shop, redirect_uris: [] }, 'redirect_uris: are required with these grant_types'],
       [

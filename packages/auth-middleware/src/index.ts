@@ -9,6 +9,7 @@ export { type Caller, callerOf, knownCallerOf } from './caller.ts';
 export { explain, noteCheck, noteNextHop } from './explain.ts';
 export {
   createKeySet,
+  isStrongKey,
   type KeySet,
   type KeySetOptions,
   type PublicKey,

@@ -165,20 +165,23 @@ function usableKey(candidate: unknown, algorithm: SigningAlgorithm): PublicKey |
   const about = { kid, alg: algorithm, use } as const;
   if (algorithm === 'ES256') {
     if (kty !== 'EC' || crv !== 'P-256' || !isText(x) || !isText(y)) return undefined;
-    return soundKey({ kty, crv, x, y, ...about });
+    return ifStrong({ kty, crv, x, y, ...about });
   }
   if (kty !== 'RSA' || !isText(n) || !isText(e)) return undefined;
-  return soundKey({ kty, n, e, ...about });
+  return ifStrong({ kty, n, e, ...about });
 }
 
-function soundKey(key: PublicKey): PublicKey | undefined {
+const ifStrong = (key: PublicKey) => (isStrongKey(key) ? key : undefined);
+
+/** Whether this is a public key that nobody but its owner can sign for: as a JWK, of whatever type (RFC 7518, 6). */
+export function isStrongKey(key: object): boolean {
   try {
     const { asymmetricKeyDetails } = createPublicKey({ key: { ...key }, format: 'jwk' });
     // RFC 7518, 3.3 and 3.5; FIPS 186-5, 5.1. With an exponent of 1 everybody signs.
     const { modulusLength = 2048, publicExponent = 65_537n } = asymmetricKeyDetails ?? {};
-    return modulusLength >= 2048 && publicExponent > 65_536n ? key : undefined;
+    return modulusLength >= 2048 && publicExponent > 65_536n;
   } catch {
-    return undefined;
+    return false;
   }
 }
 

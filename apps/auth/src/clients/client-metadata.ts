@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto';
+import { isStrongKey } from '@gatehouse/auth-middleware';
 import { isLoopback } from '@gatehouse/service-kit';
 import { z } from 'zod';
 import { apiAudience, apiScopes } from '../protocol/scopes.ts';
@@ -40,7 +40,7 @@ const PublicKeySchema = z
     z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string(), ...about('EdDSA') }),
     z.strictObject({ kty: z.literal('RSA'), n: z.string(), e: z.string(), ...about('PS256') }),
   ])
-  .refine(isStrongKey, 'is no key, or an RSA key of less than 2048 bits');
+  .refine(isStrongKey, 'is no key, or an RSA key of less than 2048 bits or with a small exponent');
 
 function about<Algorithm extends string>(algorithm: Algorithm) {
   return {
@@ -48,16 +48,6 @@ function about<Algorithm extends string>(algorithm: Algorithm) {
     use: z.literal('sig').optional(),
     alg: z.literal(algorithm).optional(),
   };
-}
-
-function isStrongKey(key: object): boolean {
-  try {
-    const { modulusLength = 2048 } =
-      createPublicKey({ key: { ...key }, format: 'jwk' }).asymmetricKeyDetails ?? {};
-    return modulusLength >= 2048;
-  } catch {
-    return false;
-  }
 }
 
 const MetadataSchema = z.strictObject({
