@@ -37,7 +37,9 @@ export function hygiene({
   const { host } = new URL(issuer);
   const hosts = new Set([host, ...allowedHosts]);
 
-  return (req, _res, next) => {
+  return (req, res, next) => {
+    // RFC 9112, 9.3: no proxy keeps a connection for a client of HTTP/1.0, whatever that asks for.
+    if (isOld(req)) res.shouldKeepAlive = false;
     try {
       checkTarget(req);
       checkMessage(req);
@@ -78,11 +80,12 @@ function isUtf8(path: string): boolean {
   }
 }
 
-function checkMessage({ headers, rawHeaders }: Request): void {
+function checkMessage(req: Request): void {
+  const { headers, rawHeaders } = req;
   const coding = headers['transfer-encoding'];
   if (
     coding !== undefined &&
-    (coding.toLowerCase() !== 'chunked' || headers['content-length'] !== undefined)
+    (coding.toLowerCase() !== 'chunked' || headers['content-length'] !== undefined || isOld(req))
   ) {
     throw refusal(400, 'The framing of the body is not clear');
   }
@@ -94,6 +97,11 @@ function checkMessage({ headers, rawHeaders }: Request): void {
   }
   // node:http keeps the first of two and says nothing.
   if (isAmbiguous(rawHeaders)) throw refusal(400, 'Host and Authorization may be given only once');
+}
+
+// There are no chunks in HTTP/1.0 (RFC 9112, 6.1).
+function isOld({ httpVersion }: Request): boolean {
+  return httpVersion === '1.0';
 }
 
 function isAmbiguous(rawHeaders: readonly string[]): boolean {

@@ -107,11 +107,19 @@ test('H06 broken chunks are 400 and those with endless extensions 413, at once, 
   assert.equal((await gateway.send('/token')).status, 200);
 });
 
-test('H23 HTTP/1.0 gets its answer and no keep-alive; HTTP/2 and others are 400', async (t) => {
+test('H23 HTTP/1.0 gets its answer and no keep-alive, asked for or not, and sends no chunks; HTTP/2 and others are 400', async (t) => {
   const gateway = await startTestGateway(t);
-  const old = await rawRequest(gateway.port, `GET /token HTTP/1.0\r\nHost: ${publicHost}\r\n\r\n`);
-  assert.deepEqual([old.status, old.closed], [200, true]);
-  assert.doesNotMatch(old.text, /transfer-encoding/i);
+  const head = `HTTP/1.0\r\nHost: ${publicHost}\r\n`;
+  for (const header of ['', 'Connection: keep-alive\r\n']) {
+    for (const path of ['/token', '/health/live']) {
+      const { status, text, closed } = await rawRequest(gateway.port, `GET ${path} ${head}${header}\r\n`);
+      assert.deepEqual([status, closed], [200, true], header + path);
+      assert.doesNotMatch(text, /transfer-encoding|keep-alive/i);
+    }
+  }
+  const chunked = `POST /token ${head}Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`;
+  const refused = await rawRequest(gateway.port, chunked + smuggled);
+  assert.deepEqual([refused.status, refused.text.match(/HTTP\/1\.1 /g)?.length], [400, 1]);
   for (const start of [
     'GET /token\r\n\r\n',
     'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
@@ -121,7 +129,7 @@ test('H23 HTTP/1.0 gets its answer and no keep-alive; HTTP/2 and others are 400'
     assert.ok([0, 400, 505].includes(status), `${status} ${start}`);
     assert.equal(closed, true, start);
   }
-  assert.equal(gateway.received.length, 1);
+  assert.equal(gateway.received.length, 2);
 });
 
 test('H25 headers beyond 16 KiB are 431, and so are 3,000 of them', async (t) => {
