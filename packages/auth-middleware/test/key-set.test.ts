@@ -11,7 +11,7 @@ import { openApp, until } from './app.ts';
 
 const soon = { refreshMs: 50 };
 
-test('R10 keys that were known are served while the issuer is away', async (t) => {
+test('R10 keys that were known are served while the issuer is away, for half an hour too', async (t) => {
   const app = await openApp(t, { keys: soon });
   await app.keySet.load();
   app.issuer.jwks.answer = (res) => res.writeHead(503).end();
@@ -22,6 +22,9 @@ test('R10 keys that were known are served while the issuer is away', async (t) =
   await delay(100);
   const later = app.keySet.ageMs();
   assert.ok(later >= age + 90 && later < 10_000, 'nobody takes them for fresh');
+  const halfAnHourLater = performance.now() + 1_800_000;
+  t.mock.method(performance, 'now', () => halfAnHourLater);
+  assert.equal((await app.get(await app.issuer.sign())).status, 200, 'however long it is');
 });
 
 test('R11 without any keys a token is 503 with Retry-After, never 401, and good once they come', async (t) => {
