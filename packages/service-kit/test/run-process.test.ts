@@ -58,9 +58,11 @@ test('a SIGTERM that comes again hurries the drain', async () => {
   assert.equal(stdout, 'started\ndraining\nhurried\nclosing\nclosed\n');
 });
 
-test('R37 an unhandled rejection is printed, closes and exits 1', async () => {
-  const { exitCode, stdout, stderr } = await run({ MODE: 'crash', SIZE: '1' });
-  assert.equal(exitCode, 1);
-  assert.match(stderr, /nobody caught this/);
-  assert.match(stdout, /closed/);
-});
+for (const MODE of ['throw', 'reject']) {
+  test(`R37 an error that nobody caught is printed, closes and exits 1: ${MODE}`, async () => {
+    const { exitCode, stdout, stderr } = await run({ MODE, SIZE: '1' });
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /nobody caught this/);
+    assert.match(stdout, /closed/);
+  });
+}
