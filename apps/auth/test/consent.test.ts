@@ -108,6 +108,17 @@ suite('consent', () => {
     assert.deepEqual(row?.apiScopes, ['items:read', 'orders:read']);
   });
 
+  test('A55 what another window has allowed meanwhile is not called new and allowed before at once', async () => {
+    const browser = auth.browser();
+    const address = url('openid items:read', cli);
+    const first = await ask(browser, address, 'admin');
+    const second = await browser.open(address);
+    await allow(browser, first);
+    const again = await browser.open(second.url);
+    assert.deepEqual(scopesOn(again), { asked: ['items:read', 'openid'], before: [] });
+    assert.match(again.text, /This application asks to:/);
+  });
+
   test('A55 what was allowed before widens no token beyond what is asked for', async () => {
     const browser = auth.browser();
     await allow(

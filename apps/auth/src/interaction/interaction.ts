@@ -181,7 +181,9 @@ export function interactionRouter(deps: InteractionDependencies): Router {
     // Some are asked about every time, also when nothing is new (RFC 8252, 8.6).
     const repeated = scopeList(interaction.params.scope).filter((name) => granted.includes(name));
     const asked = missing.length > 0 ? missing : repeated;
-    return { grant, asked, granted: missing.length > 0 ? granted : [] };
+    // Another window may have allowed meanwhile what this one still asks.
+    const before = missing.length > 0 ? granted.filter((name) => !missing.includes(name)) : [];
+    return { grant, asked, granted: before };
   }
 
   async function sendLogin(
