@@ -40,7 +40,12 @@ const testClients: RegisteredClient[] = [
     client_name: 'Native application',
     application_type: 'native',
     grant_types: ['authorization_code', deviceGrant],
-    redirect_uris: ['com.example.cli:/callback', 'http://127.0.0.1/callback', 'http://[::1]/callback'],
+    redirect_uris: [
+      'com.example.cli:/callback',
+      'com.example.cli://bank.example/callback',
+      'http://127.0.0.1/callback',
+      'http://[::1]/callback',
+    ],
     allowed_scopes: 'items:read',
   }),
 ];

@@ -342,15 +342,17 @@ describe('consent', () => {
     assert.doesNotMatch(again.text, /allowed before/);
     assert.match((await browser.submit(again, {}, { button: 'Allow' })).redirect ?? '', /code=/);
 
-    const policies: [string, RegExp][] = [
-      ['http://127.0.0.1:4321/callback', /form-action 'self' http:\/\/127\.0\.0\.1:4321;/],
-      ['com.example.cli:/callback', /form-action 'self' com\.example\.cli:;/],
-      ['http://[::1]:4321/callback', /form-action 'self' http:;/],
+    const policies: [string, RegExp, place: string][] = [
+      ['http://127.0.0.1:4321/callback', /form-action 'self' http:\/\/127\.0\.0\.1:4321;/, '127.0.0.1:4321'],
+      ['com.example.cli:/callback', /form-action 'self' com\.example\.cli:;/, 'the application'],
+      ['com.example.cli://bank.example/callback', /'self' com\.example\.cli:;/, 'the application'],
+      ['http://[::1]:4321/callback', /form-action 'self' http:;/, '[::1]:4321'],
     ];
-    for (const [redirect_uri, policy] of policies) {
+    for (const [redirect_uri, policy, place] of policies) {
       const page = await app.open(browser, { ...parameters, redirect_uri });
       assert.match(page.headers.get('content-security-policy') ?? '', policy);
       assert.equal(page.status, 200);
+      assert.ok(page.text.includes(`Either way you go back to <bdi>${place}</bdi>.`), redirect_uri);
     }
   });
 

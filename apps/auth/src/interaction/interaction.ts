@@ -210,7 +210,7 @@ export function interactionRouter(deps: InteractionDependencies): Router {
       account,
       scopes: asked,
       grantedScopes: granted,
-      returnsTo: typeof redirectUri === 'string' ? new URL(redirectUri).host || 'the application' : undefined,
+      returnsTo: typeof redirectUri === 'string' ? placeOf(redirectUri) : undefined,
     });
     sendPage(res, 200, page, redirectUri);
   }
@@ -236,6 +236,12 @@ function refuseMethod(allowed: string): RequestHandler {
       headers: { Allow: allowed },
     });
   };
+}
+
+// What stands where a host would in a scheme of an application's own is whatever it likes.
+function placeOf(redirectUri: string): string {
+  const { protocol, host } = new URL(redirectUri);
+  return /^https?:$/.test(protocol) ? host : 'the application';
 }
 
 function missingScopes({ prompt: { details } }: Interaction) {
