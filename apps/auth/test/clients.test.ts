@@ -269,7 +269,9 @@ suite('clients of the configuration', () => {
     for (const resource_audience of ['', 'urn:gatehouse:items', 'urn:gatehouse:accounts', [apiAudience]]) {
       assert.equal(faults([{ ...shop, resource_audience }]).length, 1, `${resource_audience}`);
     }
-    assert.equal(faults([{ ...shop, client_name: 'a\nb' }]).length, 1);
+    for (const client_name of ['a\nb', 'a\u2028b', 'Bank\u200b', '\u202eknaB', '\u2067Bank', '\ud800', '']) {
+      assert.equal(faults([{ ...shop, client_name }]).length, 1, JSON.stringify(client_name));
+    }
     for (const client_id of ['a b', 'a/b', 'a?b', 'a%2Fb', 'a;b', '..', '']) {
       assert.equal(faults([{ ...shop, client_id }]).length, 1, client_id);
     }

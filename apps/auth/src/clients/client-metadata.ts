@@ -58,7 +58,10 @@ const MetadataSchema = z.strictObject({
       /^(?!\.{1,2}$)[\w.~!$&'()*+,=:@-]{1,100}$/,
       "must be 1 to 100 letters, digits and any of -._~!$&'()*+,=:@",
     ),
-  client_name: z.string('is required').regex(/^[^\p{Cc}]{1,100}$/u, 'must be 1 to 100 characters'),
+  // As with the names of people, what cannot be seen makes a name look like another one.
+  client_name: z
+    .string('is required')
+    .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u, 'must be 1 to 100 characters that can be seen'),
   application_type: z.enum(['web', 'native']).default('web'),
   token_endpoint_auth_method: z
     .enum(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'])
