@@ -51,6 +51,7 @@ suite('the live view of the explorer in Chromium', { ...needsChromium(), timeout
     await page.getByRole('button', { name: 'Revoke explorer' }).click();
     await page.getByText('What explorer was allowed is over.').waitFor();
     await row.waitFor({ state: 'detached' });
+    await page.locator('#account:focus').waitFor();
     const denylist = page.locator('section', { has: page.getByRole('heading', { name: 'Denylist' }) });
     await denylist.getByText('a grant').first().waitFor();
     await page.goto(`${gateway}/explorer/#call`);

@@ -526,6 +526,9 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       assert.equal(await focused(), 'Call GET /orders');
       await tour.getByRole('button', { name: 'Skip the tour' }).press('Enter');
       assert.equal(await page.evaluate('document.activeElement.id'), 'view');
+      await page.getByRole('button', { name: 'Sign out alice' }).press('Enter');
+      await page.getByRole('button', { name: 'nobody', pressed: true }).waitFor();
+      assert.equal(await focused(), 'nobody');
     });
   });
 

@@ -28,3 +28,11 @@ export function focusOn(selector: string): void {
     if (top < 0 || top > innerHeight / 2) element?.scrollIntoView();
   });
 }
+
+/** Gives the focus to what is there once the page is drawn, if what had it is gone by then. */
+export function keepFocus(selector: string): void {
+  changed();
+  queueMicrotask(() => {
+    if (document.activeElement === document.body) focusOn(selector);
+  });
+}

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { changed, focusOn } from './changes.ts';
+import { changed, focusOn, keepFocus } from './changes.ts';
 import { add, choose, current, everybody, type Identity, remove } from './identities.ts';
 import { type Api, api } from './openapi.ts';
 
@@ -40,7 +40,10 @@ export function identityBar(): TemplateResult {
 
 function identityItem(identity: Identity): TemplateResult {
   const { name, ended } = identity;
-  const signOut = () => attempt(() => remove(identity));
+  const signOut = async () => {
+    await attempt(() => remove(identity));
+    keepFocus('.identities [aria-pressed="true"]');
+  };
   return html`<li class="identity">
     <button type="button" aria-pressed=${current() === identity} @click=${() => choose(identity)}>
       ${name}${ended === undefined ? nothing : ' (ended)'}
@@ -99,9 +102,7 @@ async function submit(event: SubmitEvent): Promise<void> {
   // Who has cancelled may have begun anew meanwhile.
   if (waiting === leaving) waiting = undefined;
   changed();
-  // What had it is gone; unless whoever waited has gone elsewhere meanwhile.
-  if (document.activeElement === document.body)
-    focusOn(isOpen ? '#sign-in-form .primary' : '.identities [aria-pressed="true"]');
+  keepFocus(isOpen ? '#sign-in-form .primary' : '.identities [aria-pressed="true"]');
 }
 
 async function attempt(work: () => Promise<void>): Promise<void> {

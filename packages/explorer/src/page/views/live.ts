@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { changed } from '../changes.ts';
+import { changed, keepFocus } from '../changes.ts';
 import { decodeClaims } from '../claims.ts';
 import { followEvents, type StreamedEvent } from '../event-stream.ts';
 import { bodyOf, send } from '../exchange.ts';
@@ -144,6 +144,7 @@ function grantsTable(
       `What ${clientId} was allowed is over.`,
     );
     await showGrants(identity, of);
+    keepFocus('#account');
   };
   return html`
     <table>
