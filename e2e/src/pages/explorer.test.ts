@@ -532,6 +532,19 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
     });
   });
 
+  test('the checks of a refusal are no wider than a small phone', async () => {
+    await withPage(
+      async (page) => {
+        await openExplorer(page, gateway, 'call');
+        await page.getByRole('button', { name: 'Send as nobody' }).click();
+        await page.getByText('✗ no_credentials').waitFor();
+        const width = await page.evaluate<number>('document.documentElement.scrollWidth');
+        assert.ok(width <= 320, `${width} px wide`);
+      },
+      { width: 320 },
+    );
+  });
+
   for (const colorScheme of ['light', 'dark'] as const) {
     test(`axe-core finds nothing in any view, ${colorScheme}, and none is wider than a phone`, async () => {
       await withPage(
