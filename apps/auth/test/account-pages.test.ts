@@ -92,7 +92,7 @@ suite('the account pages', () => {
     const browser = auth.browser();
     const cancelled = await browser.submit(await page(browser, '/account'), {}, { button: 'Cancel' });
     assert.equal(cancelled.status, 401);
-    assert.match(cancelled.text, /role="alert"/);
+    assert.match(cancelled.text, /role="alert">You are not signed in. <a href="\/account">Try again<\/a>/);
   });
 
   test('A26 J36 a new password ends every other session, every refresh token and every access token', async () => {

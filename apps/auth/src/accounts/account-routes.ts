@@ -10,6 +10,7 @@ import { accountPage, applicationsPage, passwordPage, signOutEverywherePage } fr
 import { csrfToken, refuseCrossSite, requireCsrfToken } from '../pages/csrf.ts';
 import { errorPage } from '../pages/error.ts';
 import { formField } from '../pages/form-field.ts';
+import { html } from '../pages/html.ts';
 import { pageForError, sendPage } from '../pages/page-for-error.ts';
 import { type BrowserSession, browserSession } from '../protocol/browser-session.ts';
 import type { AccountAccess } from './account-access.ts';
@@ -54,8 +55,8 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
 
   router.get('/signed-in', (req, res) => {
     if (req.query.error === undefined) return res.redirect(303, '/account');
-    const page = errorPage('Not signed in', 'You are not signed in. Go to /account to try again.');
-    sendPage(res, 401, page);
+    const again = html`You are not signed in. <a href="/account">Try again</a>`;
+    sendPage(res, 401, errorPage('Not signed in', again));
   });
 
   router.use(async (req, res, next) => {

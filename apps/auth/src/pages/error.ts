@@ -6,7 +6,7 @@ import { layout, pageHeaders } from './layout.ts';
  * Says what went wrong and what to do now.
  * @param code the OAuth error code, for whoever wrote the application
  */
-export function errorPage(heading: string, explanation: string, code?: string): Html {
+export function errorPage(heading: string, explanation: string | Html, code?: string): Html {
   return layout(
     heading,
     html`<h1>${heading}</h1>
