@@ -132,6 +132,11 @@ suite('the account pages', () => {
     const { username, browser } = await signedInAsNew(auth);
     const tokens = await tokensOf(browser);
     let form = await page(browser, '/account/password');
+    // Password managers look at fields of text alone, shown or not.
+    assert.match(
+      form.text,
+      new RegExp(`<input name="username" value="${username}" autocomplete="username" hidden>`),
+    );
     const attempts: [string, Record<string, string>][] = [
       ['current', { current: 'not the password', password: next, again: next }],
       ['current', { current: '', password: next, again: next }],

@@ -56,7 +56,7 @@ export function passwordPage({ csrfToken, username, faults }: PasswordView): Htm
 <p class="lead">Everything else that is signed in to your account will be signed out, applications too.</p>
 <form method="post" action="/account/password">
 <input type="hidden" name="csrf" value="${csrfToken}">
-<input type="hidden" name="username" value="${username}" autocomplete="username">
+<input name="username" value="${username}" autocomplete="username" hidden>
 ${field({ ...common('current'), label: 'Current password', autocomplete: 'current-password' })}
 ${field({ ...common('password'), label: 'New password', autocomplete: 'new-password', hint: 'At least 8 characters. A few words that nobody would guess are best.' })}
 ${field({ ...common('again'), label: 'New password, once more', autocomplete: 'new-password' })}
