@@ -101,6 +101,13 @@ suite('pages of the device grant', () => {
     const early = await auth.browser().open(login.url);
     assert.equal(early.status, 400);
     assert.equal(await isPending(code.device_code), true);
+
+    const connected = await allowDevice(browser, await requestCode(auth));
+    assert.match(connected.text, /Device connected/);
+    const again = await browser.open(connected.url);
+    assert.deepEqual([again.status, again.forms.length], [400, 0]);
+    assert.match(again.text, /was used already/);
+    assert.doesNotMatch(again.text, /Not connected/);
   });
 
   test('A41 A50 A56 every page forbids frames, scripts, other sites, referrers and caches', async () => {

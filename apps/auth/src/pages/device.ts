@@ -21,7 +21,8 @@ export function codeInputPage(ctx: KoaContextWithOIDC, _form: string, out?: Erro
   if (err instanceof TooManyGuesses) sendTooManyGuesses(ctx, err);
   else if (err?.name === 'AbortedError') sendNotConnected(ctx);
   else if (out && ctx.status >= 500) renderError(ctx, out);
-  else if (err && ctx.oidc.session?.exp === undefined) sendStartAgain(ctx);
+  else if (err instanceof errors.SessionNotFound) sendOver(ctx);
+  else if (err && ctx.oidc.session?.exp === undefined) sendOver(ctx);
   else sendForm(ctx, err);
 }
 
@@ -94,14 +95,15 @@ const faults: Record<string, string> = {
 
 const longestEcho = 32;
 
-// A browser without a session: the library would store the new one where it cannot (`persist` throws).
-function sendStartAgain(ctx: KoaContextWithOIDC): void {
+// Also of who loads the last page again, whose device is connected. In a browser without a session the library would store
+// the new one where it cannot (`persist` throws).
+function sendOver(ctx: KoaContextWithOIDC): void {
   Object.assign(ctx.oidc.session ?? {}, { touched: false });
   send(
     ctx,
-    'Start again',
-    html`<h1>Start again</h1>
-<p class="lead" role="alert">This page has expired, or belongs to another browser. <a href="/device">Enter the code of your device again.</a></p>`,
+    'This page is over',
+    html`<h1>This page is over</h1>
+<p class="lead" role="alert">This page has expired, was used already, or belongs to another browser. If your device still waits, please <a href="/device">enter its code again</a>.</p>`,
   );
 }
 
