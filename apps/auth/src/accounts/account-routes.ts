@@ -41,6 +41,8 @@ const notices: Readonly<Record<string, string>> = {
   withdrawn: 'The application has no access any more.',
 };
 
+const withdrawn = '/account/applications?done=withdrawn';
+
 const perhapsChanged =
   'The fault is on our side. Your new password may be good already: please sign in with it, or else with the old one.';
 
@@ -134,14 +136,15 @@ export function accountRouter(deps: AccountDependencies): RequestHandler {
     const accountId = here(req).account.id;
     const clientId = formField(req, 'client');
     const isAllowed = (await consents.list(accountId)).some((consent) => consent.clientId === clientId);
-    if (!isAllowed) throw new Problem(404, 'You have allowed this application nothing. Nothing was changed.');
+    // Whoever clicks twice, or in a second window, has what was asked for.
+    if (!isAllowed) return res.redirect(303, withdrawn);
     const event = { event: 'consent-withdrawal', outcome: 'success', accountId, clientId } as const;
     const alongside = async (tx: Db) => {
       await consents.forget(tx, accountId, clientId);
       await audit.record(event, req, tx);
     };
     await access.endGrantsOf(accountId, clientId, { alongside });
-    res.redirect(303, '/account/applications?done=withdrawn');
+    res.redirect(303, withdrawn);
   });
 
   router.get('/sign-out-everywhere', (req, res) => {
