@@ -284,7 +284,9 @@ suite('the account pages', () => {
     for (const [path, fields] of forms) {
       const form = await page(mine.browser, path);
       for (const csrf of ['', 'x', foreign]) {
-        assert.equal((await mine.browser.submit(form, { ...fields, csrf })).status, 403, path);
+        const refused = await mine.browser.submit(form, { ...fields, csrf });
+        assert.equal(refused.status, 403, path);
+        assert.match(refused.text, /has expired.*please open its page anew/);
       }
       for (const headers of [
         { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' },

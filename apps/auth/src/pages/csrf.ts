@@ -22,7 +22,10 @@ export function isCsrfToken(secret: string | Uint8Array, purpose: string, token:
 /** @throws Problem 403 unless the form in the request has the token for `purpose` */
 export function requireCsrfToken(secret: string | Uint8Array, purpose: string, req: Request): void {
   if (isCsrfToken(secret, purpose, formField(req, 'csrf'))) return;
-  throw new Problem(403, 'This form is not one that we made for you. Nothing was changed.');
+  throw new Problem(
+    403,
+    'This form has expired, or is not one that we made for you. Nothing was changed: please open its page anew.',
+  );
 }
 
 /**
