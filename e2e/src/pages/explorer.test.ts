@@ -419,6 +419,9 @@ suite('the explorer in Chromium', { ...needsChromium(), timeout: 300_000 }, () =
       await page.getByLabel('Headers, one a line').fill('Not a name: x');
       await send('/users/me');
       await page.getByText('This cannot be sent: ').waitFor();
+      await page.getByLabel('Headers, one a line').fill('If-None-Match');
+      await send('/users/me');
+      await page.getByText('there is no colon in the header If-None-Match').waitFor();
       await page.getByLabel('Headers, one a line').fill('');
       await page.route('**/users/me', () => {});
       await send('/users/me');

@@ -107,7 +107,12 @@ function edit({ currentTarget }: Event): void {
 async function submit(event: SubmitEvent): Promise<void> {
   event.preventDefault();
   const { method, path, headers, body } = draft;
-  const lines = headers.split('\n').filter((line) => line.includes(':'));
+  const lines = headers.split('\n').filter((line) => line.trim() !== '');
+  const odd = lines.find((line) => !line.includes(':'));
+  if (odd !== undefined) {
+    fault = `This cannot be sent: there is no colon in the header ${odd}`;
+    return changed();
+  }
   const pairs = lines.map((line): [string, string] => [
     line.slice(0, line.indexOf(':')).trim(),
     line.slice(line.indexOf(':') + 1).trim(),

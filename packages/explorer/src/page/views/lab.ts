@@ -29,6 +29,7 @@ export function labView(): TemplateResult {
 function card(experiment: Experiment): TemplateResult {
   const { id, title, sends, expects, decidedBy } = experiment;
   const state = states.get(id);
+  const label = state === 'running' ? 'Running…' : 'Run';
   return html`
     <li class="experiment" id="experiment-${id}">
       <h2>${title}</h2>
@@ -39,8 +40,8 @@ function card(experiment: Experiment): TemplateResult {
         <dt>Decided in</dt>
         <dd><a href="/explorer/source/${decidedBy}" target="_blank" rel="noopener"><code>${decidedBy}</code></a></dd>
       </dl>
-      <button type="button" ?disabled=${state === 'running'} aria-label="Run: ${title}" @click=${() => run(experiment)}>
-        ${state === 'running' ? 'Running…' : 'Run'}
+      <button type="button" ?disabled=${state === 'running'} aria-label="${label}: ${title}" @click=${() => run(experiment)}>
+        ${label}
       </button>
     </li>
   `;
