@@ -100,6 +100,11 @@ suite('authorization endpoint', () => {
       assert.equal(page.status, 400, JSON.stringify(changes));
       assert.equal(page.redirect, undefined);
       assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+      assert.match(
+        page.text,
+        /role="alert">(?:Client is |Missing |redirect_uri did )/,
+        JSON.stringify(changes),
+      );
     }
   });
 

@@ -30,6 +30,8 @@ export function renderError(
 }
 
 function sentence(description: string | undefined): string {
-  const cause = description ? `${description[0]?.toUpperCase()}${description.slice(1)}. ` : '';
+  // A parameter keeps its name.
+  const begun = description?.replace(/^[a-z](?![a-z]*_)/, (letter) => letter.toUpperCase());
+  const cause = begun ? `${begun}. ` : '';
   return `${cause}Please go back to the application and start again.`;
 }

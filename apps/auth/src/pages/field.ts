@@ -21,7 +21,8 @@ export function field(view: FieldView): Html {
   const describedBy = descriptions.filter(Boolean).join(' ');
   return html`<label for="${name}">${label}</label>
 <input id="${name}" name="${name}" type="${type}" value="${value}" autocomplete="${autocomplete}"${
-    type === 'text' && html` autocapitalize="none" autocorrect="off" spellcheck="false"`
+    type === 'text' &&
+    html` autocapitalize="${autocomplete === 'name' ? 'words' : 'none'}" autocorrect="off" spellcheck="false"`
   }${required && html` required`}${autofocus && html` autofocus`}${fault !== undefined && html` aria-invalid="true"`}${
     describedBy !== '' && html` aria-describedby="${describedBy}"`
   }>
