@@ -135,10 +135,7 @@ function refusal(status: number, detail: string, headers?: Record<string, string
   return new Problem(status, detail, { headers: { ...headers, Connection: 'close' } });
 }
 
-/**
- * Answers what node:http keeps from the app: CONNECT is refused. Whoever waits to send a body is asked for it when the
- * answers before are out, in the middle of which node:http would write that.
- */
+/** Refuses CONNECT, which node:http keeps from the app. */
 export function refuseTunnels(server: Server): void {
   const endings = new WeakMap<Socket, (() => void)[]>();
   const remember = (socket: Socket) => void endings.set(socket, socket.listeners('close') as (() => void)[]);
@@ -152,6 +149,13 @@ export function refuseTunnels(server: Server): void {
     if (socket._httpMessage) return void socket.destroy();
     endWithProblem(socket, new Problem(405, undefined, { headers: { Allow: '' } }));
   });
+}
+
+/**
+ * Asks whoever waits to send a body for it (RFC 9110, 10.1.1) when the answers before are out, in the middle of which
+ * node:http would write that.
+ */
+export function askForBodies(server: Server): void {
   server.on('checkContinue', (req, res) => {
     if (res.socket) res.writeContinue();
     else res.once('socket', () => res.headersSent || res.writeContinue());

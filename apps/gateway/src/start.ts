@@ -21,7 +21,7 @@ import { type GatewayConfig, upstreamUrlsOf } from './config.ts';
 import { type CutReason, limitConnections } from './connections.ts';
 import { shareRefusals } from './cross-origin.ts';
 import { createApiDocument } from './docs/api-document.ts';
-import { refuseTunnels } from './hygiene.ts';
+import { askForBodies, refuseTunnels } from './hygiene.ts';
 import { createRateLimits } from './limits.ts';
 import { createOverload } from './overload.ts';
 import { createUpstreamProxy, type UpstreamProxy } from './proxy.ts';
@@ -124,6 +124,7 @@ export async function startGateway(
     opening,
   );
   refuseTunnels(running.listener.server);
+  askForBodies(running.listener.server);
   limitConnections(running.listener.server, bounds);
   return running;
 }
